@@ -1,0 +1,162 @@
+"""What a task is, before SeqIO: cheap to make, picklable, free of TensorFlow and jax.
+
+A `TaskDefinition` names where rows come from, how a row becomes text and how answers are
+scored. `flan_t5x.data.seqio_tasks` turns one into a real `seqio.Task` on demand;
+`flan_t5x.data.cache` renders one straight into token files. Both call the same `render`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, runtime_checkable
+
+FORMATS = ("zs", "fs", "zs_cot", "fs_cot")
+Format = Literal["zs", "fs", "zs_cot", "fs_cot"]
+
+
+class RowError(ValueError):
+    """A row that cannot be used. The first argument is a short reason, counted in the report.
+
+    Example: ``raise RowError("missing column", "line 17 has 2 columns, 3 expected")``.
+    """
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason = reason
+        self.detail = detail
+
+
+@dataclass(frozen=True)
+class Example:
+    """One question with its answer, not yet rendered.
+
+    Attributes:
+        id: unique within (source, split); draws of template and exemplars depend on it.
+        fields: what templates may name between braces, e.g. ``{"question": ...}``.
+        answer: the exact answer text.
+        options: answer options in order, where the task shows some (else empty).
+        rationale: a written chain of thought, where there is one (else "").
+        valid_answers: what a uniformly random guesser would draw from; empty where the
+            space is open, in which case the random baseline counts as 0.
+    """
+
+    id: str
+    fields: Mapping[str, str]
+    answer: str
+    options: tuple[str, ...] = ()
+    rationale: str = ""
+    valid_answers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class BadRow:
+    """A row that the source could not parse: counted by reason, listed, never silently dropped."""
+
+    id: str
+    reason: str
+    detail: str = ""
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Rows by split, readable from any position, so that work can be divided.
+
+    Implementations must be picklable and cheap to construct: files are opened on first use.
+    """
+
+    @property
+    def splits(self) -> Sequence[str]:
+        """Names of the splits, e.g. ``("train", "validation", "test")``."""
+        ...
+
+    def num_examples(self, split: str) -> int:
+        """How many rows the split has (good and bad). Raises UserError where a file is missing."""
+        ...
+
+    def read(self, split: str, start: int, stop: int) -> Iterator[Example | BadRow]:
+        """Rows start..stop-1 in source order, each an Example or a BadRow."""
+        ...
+
+    def fingerprint(self) -> str:
+        """Hex digest that changes whenever any row could change."""
+        ...
+
+
+@dataclass(frozen=True)
+class Template:
+    """One wording. Braces name fields, or {options}, {answer}, {exemplars}.
+
+    Attributes:
+        inputs: e.g. ``"{passage} Which colour is meant? {options}"``. In few-shot formats the
+            exemplars stand where ``{exemplars}`` is, or before everything where it is absent.
+        targets: usually ``"{answer}"``. In chain-of-thought formats the renderer writes the
+            rationale and a connector before it.
+        shot: how an exemplar's input is written, where it differs from `inputs` (a definition
+            stands once, its exemplars follow); empty means like `inputs`.
+    """
+
+    inputs: str
+    targets: str = "{answer}"
+    shot: str = ""
+
+
+@dataclass(frozen=True)
+class TaskDefinition:
+    """One trainable or scorable task: a source in one prompt format.
+
+    Attributes:
+        name: e.g. ``mini_count_animals_zs``: letters, digits and underscores.
+        source: where rows come from.
+        templates: wordings; an example draws one by (name, example id, seed).
+        format: zero- or few-shot, with or without chain of thought.
+        metrics: names in `flan_t5x.evaluation.metrics.METRICS`.
+        extract: name in `flan_t5x.evaluation.extraction.EXTRACTORS`, applied to predictions
+            and targets before the metric ("text" for plain tasks, "cot_answer" for rationales).
+        group: the submixture or cluster it belongs to, for tables.
+        max_exemplars: few-shot draws 1..max_exemplars exemplars, within the token budget.
+        option_styles: names in `flan_t5x.data.formats.OPTION_STYLES` to draw from.
+        seed: seed of the rendering draws.
+    """
+
+    name: str
+    source: Source
+    templates: tuple[Template, ...]
+    format: Format = "zs"
+    metrics: tuple[str, ...] = ("accuracy",)
+    extract: str = "text"
+    group: str = ""
+    max_exemplars: int = 3
+    option_styles: tuple[str, ...] = ("dash", "letter_paren", "number_dot", "comma_or")
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class MixturePart:
+    """A task or mixture inside a mixture.
+
+    Attributes:
+        name: task or mixture name.
+        rate: a number; or None for "number of training examples, at most `cap`".
+        cap: the most that the example count may weigh (a cap on weight, data is not truncated).
+    """
+
+    name: str
+    rate: float | None = None
+    cap: int | None = None
+
+
+@dataclass(frozen=True)
+class MixtureDefinition:
+    """Tasks or mixtures with rates. A nested mixture's tasks share its rate by their own rates.
+
+    Attributes:
+        name: letters, digits and underscores.
+        parts: what is mixed.
+        about: one line for tables.
+    """
+
+    name: str
+    parts: tuple[MixturePart, ...]
+    about: str = ""
+    evaluation_only: bool = field(default=False)

@@ -1,0 +1,37 @@
+"""The one error a user is meant to see: it names the thing and says the way out."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+EXIT_BAD_INPUT = 2
+EXIT_PREEMPTED = 75  # EX_TEMPFAIL: stopped by a signal after a save; run the same command again
+EXIT_NON_FINITE = 3  # the loss stopped being a number; running again would only meet it again
+
+
+class UserError(Exception):
+    """Bad input (configuration, data, checkpoint, topology): one clear message, exit code 2.
+
+    The command prints the message alone; the traceback appears with ``--verbose``.
+    """
+
+
+class NonFiniteLossError(UserError):
+    """The loss or a gradient stopped being finite; the message names step, rows and tasks."""
+
+
+def nearest(name: str, choices: Iterable[str], *, most: int = 3) -> str:
+    """A phrase such as ``did you mean 'a' or 'b'?``; empty where nothing is near.
+
+    Args:
+        name: what the user wrote.
+        choices: the valid names.
+        most: how many near names to give at the most.
+    """
+    names = list(dict.fromkeys(choices))
+    near = difflib.get_close_matches(name, names, n=most, cutoff=0.6)
+    if not near:
+        tail = name.rsplit(".", 1)[-1].lower()
+        near = [c for c in names if len(tail) > 2 and tail in c.lower()][:most]
+    return f"did you mean {' or '.join(repr(n) for n in near)}?" if near else ""

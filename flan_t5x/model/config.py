@@ -1,0 +1,100 @@
+"""The T5 1.1 configuration. Sizes are written out in ``gin/models``."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+from flan_t5x.errors import UserError
+
+RematPolicy = Literal["none", "minimal", "full"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class T5Config:
+    """Sizes and numerics of a T5 encoder-decoder.
+
+    Attributes:
+        vocab_size: rows of the embedding (a multiple of 128 shards and tiles well).
+        emb_dim: width of the residual stream.
+        num_heads: attention heads.
+        head_dim: width of one head.
+        mlp_dim: hidden width of the gated MLP.
+        num_encoder_layers: layers of the encoder.
+        num_decoder_layers: layers of the decoder.
+        mlp_activations: one or two activations; two are multiplied (T5 1.1: gelu x linear).
+        dropout_rate: probability of dropping, everywhere T5 drops.
+        dtype: of activations, "float32" or "bfloat16". Softmax, norms, logits stay float32.
+        logits_via_embedding: tie the output layer to the embedding (T5 1.0), scaled by
+            1/sqrt(emb_dim).
+        relpos_num_buckets: buckets of the relative position bias.
+        relpos_max_distance: distance from which one bucket serves all.
+        layer_norm_epsilon: added to the mean square.
+        unroll_layers: how many layers a scan step holds; 0 means all (straight-line code).
+        remat_policy: what the backward pass recomputes: "none", "minimal" (keep matmul
+            outputs), "full" (keep only layer inputs).
+        attention: kind of attention function in `flan_t5x.model.attention.ATTENTION`.
+    """
+
+    vocab_size: int
+    emb_dim: int
+    num_heads: int
+    head_dim: int
+    mlp_dim: int
+    num_encoder_layers: int
+    num_decoder_layers: int
+    mlp_activations: tuple[str, ...] = ("gelu", "linear")
+    dropout_rate: float = 0.0
+    dtype: str = "float32"
+    logits_via_embedding: bool = False
+    relpos_num_buckets: int = 32
+    relpos_max_distance: int = 128
+    layer_norm_epsilon: float = 1e-6
+    unroll_layers: int = 1
+    remat_policy: RematPolicy = "none"
+    attention: str = "reference"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "mlp_activations", tuple(self.mlp_activations))
+        positive = (
+            "vocab_size", "emb_dim", "num_heads", "head_dim", "mlp_dim",
+            "num_encoder_layers", "num_decoder_layers", "relpos_num_buckets", "relpos_max_distance",
+        )  # fmt: skip
+        for name in positive:
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise UserError(f"T5Config.{name} = {value!r}: a positive whole number is needed")
+        if not isinstance(self.dropout_rate, int | float) or not 0 <= self.dropout_rate < 1:
+            raise UserError(f"T5Config.dropout_rate = {self.dropout_rate!r}: needs 0 <= rate < 1")
+        if self.dtype == "float16":
+            raise UserError(
+                "T5Config.dtype = 'float16': T5 overflows in float16 (the MLP's output "
+                "projection); use 'bfloat16' or 'float32'"
+            )
+        if self.dtype not in ("float32", "bfloat16"):
+            raise UserError(f"T5Config.dtype = {self.dtype!r}: use 'float32' or 'bfloat16'")
+        if self.remat_policy not in ("none", "minimal", "full"):
+            raise UserError(
+                f"T5Config.remat_policy = {self.remat_policy!r}: use 'none', 'minimal' or 'full'"
+            )
+        known = ("gelu", "relu", "silu", "linear")
+        if not 1 <= len(self.mlp_activations) <= 2 or set(self.mlp_activations) - set(known):
+            raise UserError(
+                f"T5Config.mlp_activations = {self.mlp_activations!r}: one or two of {known}"
+            )
+
+    @property
+    def joined_kv(self) -> int:
+        """num_heads * head_dim, the width of queries, keys and values together."""
+        return self.num_heads * self.head_dim
+
+    def num_parameters(self) -> int:
+        """Parameter count by arithmetic (a test compares it with the built model)."""
+        d, kv, f = self.emb_dim, self.joined_kv, self.mlp_dim
+        attention = 4 * d * kv
+        mlp = (len(self.mlp_activations) + 1) * d * f
+        encoder = self.num_encoder_layers * (attention + mlp + 2 * d)
+        decoder = self.num_decoder_layers * (2 * attention + mlp + 3 * d)
+        bias = 2 * self.relpos_num_buckets * self.num_heads
+        head = 0 if self.logits_via_embedding else d * self.vocab_size
+        return self.vocab_size * d + encoder + decoder + bias + head + 2 * d

@@ -1,0 +1,365 @@
+"""The T5 1.1 encoder-decoder: stacked layers scanned, one relative bias per stack.
+
+Parameter names are T5X's (``encoder/layers/attention/query/kernel``), with the layer number
+as the first dimension instead of a name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Bool, Float, Int, Key
+
+from flan_t5x.model.attention import Attention, KeyValues
+from flan_t5x.model.config import T5Config
+from flan_t5x.model.layers import (
+    Dense,
+    Dropout,
+    GatedMLP,
+    LayerNorm,
+    RelativePositionBias,
+    dense_init,
+    embedding_init,
+    param,
+    segment_mask,
+)
+
+Layer = TypeVar("Layer", bound=nnx.Module)
+DropoutKeys = Key[Array, "batch"] | None
+
+REMAT_POLICIES: dict[str, Any] = {
+    "minimal": jax.checkpoint_policies.checkpoint_dots_with_no_batch_dims,
+    "full": None,
+}
+
+
+class EncoderLayer(nnx.Module):
+    """x + attention(norm x), then x + mlp(norm x)."""
+
+    def __init__(self, config: T5Config, *, rngs: nnx.Rngs) -> None:
+        self.pre_attention_layer_norm = LayerNorm(config, rngs=rngs)
+        self.attention = Attention(config, rngs=rngs)
+        self.pre_mlp_layer_norm = LayerNorm(config, rngs=rngs)
+        self.mlp = GatedMLP(config, rngs=rngs)
+
+    def __call__(
+        self,
+        x: Float[Array, "batch length dim"],
+        *,
+        bias: Float[Array, "1 heads length length"],
+        mask: Bool[Array, "batch length length"],
+        dropout: Dropout,
+    ) -> Float[Array, "batch length dim"]:
+        y = self.pre_attention_layer_norm(x)
+        y = self.attention(y, self.attention.keys(y), bias=bias, mask=mask, dropout=dropout.fold(0))
+        x = x + dropout(y, 1)
+        y = self.mlp(self.pre_mlp_layer_norm(x), dropout.fold(2))
+        return x + dropout(y, 3)
+
+
+class DecoderLayer(nnx.Module):
+    """Self-attention, cross-attention and MLP, each behind a norm and around a residual."""
+
+    def __init__(self, config: T5Config, *, rngs: nnx.Rngs) -> None:
+        self.pre_self_attention_layer_norm = LayerNorm(config, rngs=rngs)
+        self.self_attention = Attention(config, rngs=rngs)
+        self.pre_cross_attention_layer_norm = LayerNorm(config, rngs=rngs)
+        self.encoder_decoder_attention = Attention(config, rngs=rngs)
+        self.pre_mlp_layer_norm = LayerNorm(config, rngs=rngs)
+        self.mlp = GatedMLP(config, rngs=rngs)
+
+    def __call__(
+        self,
+        y: Float[Array, "batch length dim"],
+        *,
+        encoded: Float[Array, "batch inputs dim"],
+        bias: Float[Array, "1 heads length length"],
+        mask: Bool[Array, "batch length length"],
+        cross_mask: Bool[Array, "batch length inputs"],
+        dropout: Dropout,
+    ) -> Float[Array, "batch length dim"]:
+        x = self.pre_self_attention_layer_norm(y)
+        keys = self.self_attention.keys(x)
+        x = self.self_attention(x, keys, bias=bias, mask=mask, dropout=dropout.fold(0))
+        y = y + dropout(x, 1)
+        x = self.pre_cross_attention_layer_norm(y)
+        keys = self.encoder_decoder_attention.keys(encoded)
+        x = self.encoder_decoder_attention(x, keys, mask=cross_mask, dropout=dropout.fold(2))
+        y = y + dropout(x, 3)
+        x = self.mlp(self.pre_mlp_layer_norm(y), dropout.fold(4))
+        return y + dropout(x, 5)
+
+    def decode(
+        self,
+        y: Float[Array, "batch 1 dim"],
+        cache: LayerCache,
+        *,
+        bias: Float[Array, "1 heads 1 keys"],
+        position: Int[Array, ""],
+        cross_mask: Bool[Array, "batch 1 inputs"],
+    ) -> tuple[Float[Array, "batch 1 dim"], KeyValues]:
+        """One new token through the layer; returns its output and the updated self cache."""
+        x = self.pre_self_attention_layer_norm(y)
+        x, self_cache = self.self_attention.decode(x, cache.self_keys, position=position, bias=bias)
+        y = y + x
+        x = self.pre_cross_attention_layer_norm(y)
+        y = y + self.encoder_decoder_attention(x, cache.cross_keys, mask=cross_mask)
+        return y + self.mlp(self.pre_mlp_layer_norm(y), Dropout(0.0, None)), self_cache
+
+
+class LayerCache(NamedTuple):
+    """What a decoder layer remembers; stacked over layers, every leaf has a leading [layers].
+
+    Attributes:
+        self_keys: keys and values of the tokens so far, [batch, max_length, heads, head_dim].
+        cross_keys: keys and values of the encoded input, [batch, inputs, heads, head_dim].
+    """
+
+    self_keys: KeyValues
+    cross_keys: KeyValues
+
+
+def stacked(make: Callable[[nnx.Rngs], Layer], count: int, *, rngs: nnx.Rngs) -> Layer:
+    """`count` layers as one module whose parameters have a leading [layers] dimension."""
+    graphdef = None
+
+    def one(key: jax.Array) -> nnx.State:
+        nonlocal graphdef
+        graphdef, state = nnx.split(make(nnx.Rngs(params=key)))
+        return state
+
+    state = jax.vmap(one)(jax.random.split(rngs.params(), count))
+    return nnx.merge(graphdef, state)
+
+
+def scan_layers(
+    layers: Layer,
+    step: Callable[[Layer, Any, Any, jax.Array], tuple[Any, Any]],
+    carry: Any,
+    xs: Any = None,
+    *,
+    config: T5Config,
+    remat: bool = False,
+) -> tuple[Any, Any]:
+    """Runs ``step(layer, carry, x, layer_number) -> (carry, y)`` over stacked layers.
+
+    Args:
+        layers: a module made by `stacked`.
+        step: one layer's computation.
+        carry: what passes from layer to layer.
+        xs: pytree with a leading [layers] dimension, or None.
+        config: gives `unroll_layers` and `remat_policy`.
+        remat: whether the remat policy applies (it does in training).
+
+    Returns:
+        The last carry and the stacked outputs.
+    """
+    graphdef, state = nnx.split(layers)
+    count = jax.tree.leaves(state)[0].shape[0]
+
+    def body(carry: Any, inputs: tuple[nnx.State, Any, jax.Array]) -> tuple[Any, Any]:
+        params, x, number = inputs
+        return step(nnx.merge(graphdef, params), carry, x, number)
+
+    if remat and config.remat_policy != "none":
+        policy = REMAT_POLICIES[config.remat_policy]
+        body = jax.checkpoint(body, policy=policy, prevent_cse=config.unroll_layers != 1)
+    unroll = config.unroll_layers or count
+    return jax.lax.scan(body, carry, (state, xs, jnp.arange(count)), unroll=min(unroll, count))
+
+
+class Encoder(nnx.Module):
+    """Embedded tokens to encodings."""
+
+    def __init__(self, config: T5Config, *, rngs: nnx.Rngs) -> None:
+        self.config = config
+        self.relpos_bias = RelativePositionBias(config, bidirectional=True, rngs=rngs)
+        self.layers = stacked(
+            lambda r: EncoderLayer(config, rngs=r), config.num_encoder_layers, rngs=rngs
+        )
+        self.encoder_norm = LayerNorm(config, rngs=rngs)
+
+    def __call__(
+        self,
+        x: Float[Array, "batch length dim"],
+        segment_ids: Int[Array, "batch length"],
+        dropout: Dropout,
+    ) -> Float[Array, "batch length dim"]:
+        bias = self.relpos_bias(x.shape[1], x.shape[1])
+        mask = segment_mask(segment_ids, segment_ids)
+        inner = dropout.fold(1)
+
+        def step(layer: EncoderLayer, x: jax.Array, _: None, n: jax.Array) -> tuple[Any, None]:
+            return layer(x, bias=bias, mask=mask, dropout=inner.fold(n)), None
+
+        x = dropout(x, 2)
+        x, _ = scan_layers(self.layers, step, x, config=self.config, remat=True)
+        return dropout(self.encoder_norm(x), 3, broadcast=False)
+
+
+class Decoder(nnx.Module):
+    """Embedded tokens and encodings to logits."""
+
+    def __init__(self, config: T5Config, *, rngs: nnx.Rngs) -> None:
+        self.config = config
+        self.relpos_bias = RelativePositionBias(config, bidirectional=False, rngs=rngs)
+        self.layers = stacked(
+            lambda r: DecoderLayer(config, rngs=r), config.num_decoder_layers, rngs=rngs
+        )
+        self.decoder_norm = LayerNorm(config, rngs=rngs)
+        if not config.logits_via_embedding:
+            self.logits_dense = Dense(
+                (config.emb_dim, config.vocab_size),
+                ("embed", "vocab"),
+                init=dense_init,
+                dtype="float32",
+                rngs=rngs,
+            )
+
+    def __call__(
+        self,
+        y: Float[Array, "batch length dim"],
+        *,
+        encoded: Float[Array, "batch inputs dim"],
+        segment_ids: Int[Array, "batch length"],
+        encoder_segment_ids: Int[Array, "batch inputs"],
+        dropout: Dropout,
+    ) -> Float[Array, "batch length dim"]:
+        """Teacher-forced features before the output layer."""
+        length = y.shape[1]
+        bias = self.relpos_bias(length, length)
+        mask = segment_mask(segment_ids, segment_ids) & jnp.tri(length, dtype=bool)
+        cross_mask = segment_mask(segment_ids, encoder_segment_ids)
+        inner = dropout.fold(1)
+
+        def step(layer: DecoderLayer, y: jax.Array, _: None, n: jax.Array) -> tuple[Any, None]:
+            y = layer(
+                y,
+                encoded=encoded,
+                bias=bias,
+                mask=mask,
+                cross_mask=cross_mask,
+                dropout=inner.fold(n),
+            )
+            return y, None
+
+        y = dropout(y, 2)
+        y, _ = scan_layers(self.layers, step, y, config=self.config, remat=True)
+        return dropout(self.decoder_norm(y), 3)
+
+
+class EncoderDecoder(nnx.Module):
+    """T5 1.1 (Raffel et al. 2020; Shazeer 2020): tokens in, logits out."""
+
+    def __init__(self, config: T5Config, *, rngs: nnx.Rngs) -> None:
+        self.config = config
+        self.token_embedder = Embedding(config, rngs=rngs)
+        self.encoder = Encoder(config, rngs=rngs)
+        self.decoder = Decoder(config, rngs=rngs)
+
+    def encode(
+        self,
+        tokens: Int[Array, "batch inputs"],
+        segment_ids: Int[Array, "batch inputs"] | None = None,
+        *,
+        dropout_keys: DropoutKeys = None,
+    ) -> Float[Array, "batch inputs dim"]:
+        """Encodings; without segment ids every non-zero token is one segment."""
+        segment_ids = _segments(tokens, segment_ids)
+        dropout = Dropout(self.config.dropout_rate, dropout_keys).fold(0)
+        return self.encoder(self.token_embedder(tokens), segment_ids, dropout)
+
+    def __call__(
+        self,
+        encoder_input_tokens: Int[Array, "batch inputs"],
+        decoder_input_tokens: Int[Array, "batch length"],
+        decoder_target_tokens: Int[Array, "batch length"],
+        *,
+        encoder_segment_ids: Int[Array, "batch inputs"] | None = None,
+        decoder_segment_ids: Int[Array, "batch length"] | None = None,
+        dropout_keys: DropoutKeys = None,
+    ) -> Float[Array, "batch length vocab"]:
+        """Teacher-forced logits, float32. Target tokens say which positions are padding.
+
+        Args:
+            encoder_input_tokens: 0 is padding.
+            decoder_input_tokens: targets shifted right within each segment.
+            decoder_target_tokens: 0 is padding.
+            encoder_segment_ids: 1, 2, ... for packed examples, 0 for padding.
+            decoder_segment_ids: likewise.
+            dropout_keys: one PRNG key per row, or None for evaluation.
+        """
+        encoded = self.encode(encoder_input_tokens, encoder_segment_ids, dropout_keys=dropout_keys)
+        y = self.decoder(
+            self.token_embedder(decoder_input_tokens),
+            encoded=encoded,
+            segment_ids=_segments(decoder_target_tokens, decoder_segment_ids),
+            encoder_segment_ids=_segments(encoder_input_tokens, encoder_segment_ids),
+            dropout=Dropout(self.config.dropout_rate, dropout_keys).fold(1),
+        )
+        return self.logits(y)
+
+    def logits(self, y: Float[Array, "batch length dim"]) -> Float[Array, "batch length vocab"]:
+        """Output layer, always in float32."""
+        if self.config.logits_via_embedding:
+            y = y.astype(jnp.float32) / jnp.sqrt(jnp.float32(self.config.emb_dim))
+            return jnp.dot(y, self.token_embedder.embedding[...].T)
+        return self.decoder.logits_dense(y)
+
+    def start_cache(self, encoded: Float[Array, "batch inputs dim"], max_length: int) -> LayerCache:
+        """Empty self-attention cache and the cross-attention keys, computed once per prompt."""
+        c = self.config
+        shape = (c.num_decoder_layers, encoded.shape[0], max_length, c.num_heads, c.head_dim)
+        zeros = jnp.zeros(shape, jnp.dtype(c.dtype))
+
+        def step(layer: DecoderLayer, _: None, __: None, n: jax.Array) -> tuple[None, KeyValues]:
+            return None, layer.encoder_decoder_attention.keys(encoded)
+
+        _, cross = scan_layers(self.decoder.layers, step, None, config=c)
+        return LayerCache(KeyValues(zeros, zeros), cross)
+
+    def decode_step(
+        self,
+        tokens: Int[Array, "batch"],
+        cache: LayerCache,
+        *,
+        position: Int[Array, ""],
+        encoder_mask: Bool[Array, "batch inputs"],
+    ) -> tuple[Float[Array, "batch vocab"], LayerCache]:
+        """Logits for the token after `tokens`, which stand at `position`."""
+        max_length = cache.self_keys.key.shape[2]
+        bias = self.decoder.relpos_bias(max_length, max_length)
+        bias = jax.lax.dynamic_slice_in_dim(bias, position, 1, axis=2)
+        cross_mask = encoder_mask[:, None, :]
+
+        def step(
+            layer: DecoderLayer, y: jax.Array, layer_cache: LayerCache, n: jax.Array
+        ) -> tuple[jax.Array, KeyValues]:
+            return layer.decode(y, layer_cache, bias=bias, position=position, cross_mask=cross_mask)
+
+        y = self.token_embedder(tokens[:, None])
+        y, self_keys = scan_layers(self.decoder.layers, step, y, cache, config=self.config)
+        y = self.decoder.decoder_norm(y)
+        return self.logits(y)[:, 0], LayerCache(self_keys, cache.cross_keys)
+
+
+class Embedding(nnx.Module):
+    """Token vectors, by gather (a one-hot product costs 2*vocab*emb_dim FLOPs a token)."""
+
+    def __init__(self, config: T5Config, *, rngs: nnx.Rngs) -> None:
+        shape = (config.vocab_size, config.emb_dim)
+        self.embedding = param(rngs, embedding_init, shape, ("vocab", "embed"))
+        self.dtype = jnp.dtype(config.dtype)
+
+    def __call__(self, tokens: Int[Array, "batch length"]) -> Float[Array, "batch length dim"]:
+        return jnp.take(self.embedding[...].astype(self.dtype), tokens, axis=0)
+
+
+def _segments(
+    tokens: Int[Array, "batch length"], segment_ids: Int[Array, "batch length"] | None
+) -> Int[Array, "batch length"]:
+    return (tokens > 0).astype(jnp.int32) if segment_ids is None else segment_ids

@@ -1,0 +1,218 @@
+"""The small parts of T5: norm, gated MLP, relative position bias, dropout, parameters.
+
+Dimension names used throughout the model: B batch, L length (Q query, K key), D emb_dim,
+H heads, C head_dim, F mlp_dim, V vocab_size, N layers.
+
+Parameters carry ``logical=(...)``, the names of their dimensions; sharding rules in
+`flan_t5x.parallel` turn them into mesh axes. Nothing in this package knows of a mesh.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.nn import initializers
+from jaxtyping import Array, Bool, Float, Int, Key
+
+from flan_t5x.model.config import T5Config
+
+Initializer = Callable[..., jax.Array]
+
+dense_init = initializers.variance_scaling(1.0, "fan_in", "truncated_normal")
+attention_init = initializers.variance_scaling(1.0, "fan_in", "normal")
+embedding_init = initializers.normal(stddev=1.0)
+relpos_init = initializers.variance_scaling(1.0, "fan_avg", "uniform")
+
+ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
+    "gelu": jax.nn.gelu,  # the tanh approximation, as in flax.linen.gelu and T5X
+    "relu": jax.nn.relu,
+    "silu": jax.nn.silu,
+    "linear": lambda x: x,
+}
+
+
+def param(
+    rngs: nnx.Rngs, init: Initializer, shape: tuple[int, ...], logical: tuple[str, ...]
+) -> nnx.Param[jax.Array]:
+    """A float32 parameter that knows the names of its dimensions."""
+    if len(shape) != len(logical):
+        raise ValueError(f"shape {shape} and logical axes {logical} differ in length")
+    return nnx.Param(init(rngs.params(), shape, jnp.float32), logical=logical)
+
+
+class Dropout:
+    """Inverted dropout whose mask is a function of (key of the row, site) alone.
+
+    One key per batch row, so a row's mask does not depend on how the batch is divided over
+    devices, processes or microbatches. Holds no state: `keys` None means evaluation.
+
+    Args:
+        rate: probability of dropping.
+        keys: [batch] typed PRNG keys, or None.
+    """
+
+    def __init__(self, rate: float, keys: Key[Array, "batch"] | None) -> None:
+        self.rate = rate if keys is not None else 0.0
+        self.keys = keys
+
+    def fold(self, data: int | Int[Array, ""]) -> Dropout:
+        """The dropout of a sub-module or layer: its own stream."""
+        if self.keys is None or self.rate == 0.0:
+            return self
+        return Dropout(self.rate, jax.vmap(jax.random.fold_in, (0, None))(self.keys, data))
+
+    def scale(self, site: int, shape: tuple[int, ...], dtype: jnp.dtype) -> jax.Array | None:
+        """[batch, *shape] of 0 or 1/(1-rate), or None where nothing is dropped."""
+        if self.keys is None or self.rate == 0.0:
+            return None
+        keep = 1.0 - self.rate
+
+        def row(key: jax.Array) -> jax.Array:
+            return jax.random.bernoulli(jax.random.fold_in(key, site), keep, shape)
+
+        return jax.vmap(row)(self.keys).astype(dtype) / jnp.asarray(keep, dtype)
+
+    def __call__(
+        self, x: Float[Array, "batch length dim"], site: int, *, broadcast: bool = True
+    ) -> Float[Array, "batch length dim"]:
+        """Drops features of x [B, L, D]; with `broadcast`, one mask serves the whole length."""
+        length = 1 if broadcast else x.shape[1]
+        scale = self.scale(site, (length, x.shape[-1]), x.dtype)
+        return x if scale is None else x * scale
+
+
+class LayerNorm(nnx.Module):
+    """T5's norm: root mean square, no mean, no bias; computed in float32."""
+
+    def __init__(self, config: T5Config, *, rngs: nnx.Rngs) -> None:
+        self.scale = param(rngs, initializers.ones, (config.emb_dim,), ("embed",))
+        self.epsilon = config.layer_norm_epsilon
+        self.dtype = jnp.dtype(config.dtype)
+
+    def __call__(self, x: Float[Array, "*batch dim"]) -> Float[Array, "*batch dim"]:
+        x = x.astype(jnp.float32)
+        mean_square = jnp.mean(jnp.square(x), axis=-1, keepdims=True)
+        y = (x * jax.lax.rsqrt(mean_square + self.epsilon)).astype(self.dtype)
+        return y * self.scale[...].astype(self.dtype)
+
+
+class Dense(nnx.Module):
+    """A matrix without bias, [in, out]; computed in `dtype`."""
+
+    def __init__(
+        self,
+        shape: tuple[int, int],
+        logical: tuple[str, str],
+        *,
+        init: Initializer,
+        dtype: str,
+        rngs: nnx.Rngs,
+    ) -> None:
+        self.kernel = param(rngs, init, shape, logical)
+        self.dtype = jnp.dtype(dtype)
+
+    def __call__(self, x: Float[Array, "*batch in"]) -> Float[Array, "*batch out"]:
+        return jnp.dot(x.astype(self.dtype), self.kernel[...].astype(self.dtype))
+
+
+class GatedMLP(nnx.Module):
+    """wo(dropout(act_0(wi_0 x) * act_1(wi_1 x))); with one activation, the plain MLP."""
+
+    def __init__(self, config: T5Config, *, rngs: nnx.Rngs) -> None:
+        self.activations = config.mlp_activations
+        d, f = config.emb_dim, config.mlp_dim
+        names = ["wi"] if len(self.activations) == 1 else ["wi_0", "wi_1"]
+        self.names = tuple(names)
+        for name in names:
+            kernel = Dense((d, f), ("embed", "mlp"), init=dense_init, dtype=config.dtype, rngs=rngs)
+            setattr(self, name, kernel)
+        self.wo = Dense((f, d), ("mlp", "embed"), init=dense_init, dtype=config.dtype, rngs=rngs)
+
+    def __call__(
+        self, x: Float[Array, "batch length dim"], dropout: Dropout
+    ) -> Float[Array, "batch length dim"]:
+        hidden: jax.Array | None = None
+        for name, activation in zip(self.names, self.activations, strict=True):
+            part = ACTIVATIONS[activation](getattr(self, name)(x))
+            hidden = part if hidden is None else hidden * part
+        assert hidden is not None
+        return self.wo(dropout(hidden, 0))
+
+
+class RelativePositionBias(nnx.Module):
+    """One learned bias per head and distance bucket, shared by all layers of a stack."""
+
+    def __init__(self, config: T5Config, *, bidirectional: bool, rngs: nnx.Rngs) -> None:
+        shape = (config.num_heads, config.relpos_num_buckets)
+        self.rel_embedding = param(rngs, relpos_init, shape, ("heads", "relpos_buckets"))
+        self.bidirectional = bidirectional
+        self.num_buckets = config.relpos_num_buckets
+        self.max_distance = config.relpos_max_distance
+        self.dtype = jnp.dtype(config.dtype)
+
+    def __call__(self, queries: int, keys: int) -> Float[Array, "1 heads queries keys"]:
+        """Bias for absolute positions 0..queries-1 against 0..keys-1.
+
+        The bias depends on key - query only. So each of the queries+keys-1 distances is looked
+        up once and laid out along the diagonals: the gradient is then a dense sum instead of a
+        scatter of queries*keys values into `num_buckets` rows.
+        """
+        distance = jnp.arange(-(queries - 1), keys)
+        bucket = relative_position_bucket(
+            distance,
+            bidirectional=self.bidirectional,
+            num_buckets=self.num_buckets,
+            max_distance=self.max_distance,
+        )
+        one_hot = jax.nn.one_hot(bucket, self.num_buckets, dtype=jnp.float32)
+        values = jnp.dot(self.rel_embedding[...], one_hot.T)  # [H, Q+K-1]
+        return toeplitz(values, queries, keys)[None].astype(self.dtype)
+
+
+def toeplitz(
+    values: Float[Array, "heads distances"], queries: int, keys: int
+) -> Float[Array, "heads queries keys"]:
+    """M[h, q, k] = values[h, k - q + queries - 1], by reshapes alone (cheap to differentiate)."""
+    n = queries + keys - 1
+    padded = jnp.pad(values, ((0, 0), (0, 1)))  # period n+1: each row starts one step earlier
+    tiled = jnp.tile(padded, (1, queries))[:, : queries * n]
+    return tiled.reshape(-1, queries, n)[:, :, queries - 1 :]
+
+
+def relative_position_bucket(
+    relative_position: Int[Array, "*shape"],
+    *,
+    bidirectional: bool,
+    num_buckets: int,
+    max_distance: int,
+) -> Int[Array, "*shape"]:
+    """Bucket of key position minus query position (Raffel et al. 2020, section 2.1).
+
+    Half of the buckets are exact small distances, the others grow logarithmically up to
+    `max_distance`; with `bidirectional`, one half serves keys after the query.
+    """
+    distance = -relative_position
+    offset = jnp.zeros_like(distance)
+    if bidirectional:
+        num_buckets //= 2
+        offset = (distance < 0).astype(jnp.int32) * num_buckets
+        distance = jnp.abs(distance)
+    else:
+        distance = jnp.maximum(distance, 0)
+    exact = num_buckets // 2
+    # eps: log(0) never becomes -inf, as in T5X; those positions take the exact branch anyway.
+    ratio = distance.astype(jnp.float32) / exact + jnp.finfo(jnp.float32).eps
+    scaled = jnp.log(ratio) / jnp.log(max_distance / exact) * (num_buckets - exact)
+    far = jnp.minimum(exact + scaled.astype(jnp.int32), num_buckets - 1)
+    return offset + jnp.where(distance < exact, distance, far)
+
+
+def segment_mask(
+    query_segments: Int[Array, "batch queries"], key_segments: Int[Array, "batch keys"]
+) -> Bool[Array, "batch queries keys"]:
+    """True where query and key belong to the same example; segment 0 is padding."""
+    same = query_segments[:, :, None] == key_segments[:, None, :]
+    return same & (query_segments > 0)[:, :, None] & (key_segments > 0)[:, None, :]
