@@ -29,7 +29,7 @@ from flan_t5x.model.layers import (
 )
 
 Layer = TypeVar("Layer", bound=nnx.Module)
-DropoutKeys = Key[Array, "batch"] | None
+DropoutKeys = Key[Array, " batch"] | None
 
 REMAT_POLICIES: dict[str, Any] = {
     "minimal": jax.checkpoint_policies.checkpoint_dots_with_no_batch_dims,
@@ -125,15 +125,9 @@ class LayerCache(NamedTuple):
 
 def stacked(make: Callable[[nnx.Rngs], Layer], count: int, *, rngs: nnx.Rngs) -> Layer:
     """`count` layers as one module whose parameters have a leading [layers] dimension."""
-    graphdef = None
-
-    def one(key: jax.Array) -> nnx.State:
-        nonlocal graphdef
-        graphdef, state = nnx.split(make(nnx.Rngs(params=key)))
-        return state
-
-    state = jax.vmap(one)(jax.random.split(rngs.params(), count))
-    return nnx.merge(graphdef, state)
+    graphdef, _ = nnx.split(nnx.eval_shape(lambda: make(nnx.Rngs(0))))
+    keys = jax.random.split(rngs.params(), count)
+    return nnx.merge(graphdef, jax.vmap(lambda k: nnx.split(make(nnx.Rngs(params=k)))[1])(keys))
 
 
 def scan_layers(
@@ -324,7 +318,7 @@ class EncoderDecoder(nnx.Module):
 
     def decode_step(
         self,
-        tokens: Int[Array, "batch"],
+        tokens: Int[Array, " batch"],
         cache: LayerCache,
         *,
         position: Int[Array, ""],

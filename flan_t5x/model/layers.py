@@ -54,7 +54,7 @@ class Dropout:
         keys: [batch] typed PRNG keys, or None.
     """
 
-    def __init__(self, rate: float, keys: Key[Array, "batch"] | None) -> None:
+    def __init__(self, rate: float, keys: Key[Array, " batch"] | None) -> None:
         self.rate = rate if keys is not None else 0.0
         self.keys = keys
 

@@ -51,7 +51,7 @@ class Model:
         params: Params,
         batch: dict[str, Int[Array, "batch length"]],
         *,
-        dropout_keys: Key[Array, "batch"] | None = None,
+        dropout_keys: Key[Array, " batch"] | None = None,
     ) -> Float[Array, "batch length vocab"]:
         """Teacher-forced logits of a batch with T5X's feature names (segment ids optional)."""
         return self.bind(params)(

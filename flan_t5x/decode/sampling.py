@@ -1,0 +1,149 @@
+"""Token-by-token decoding over a key-value cache: greedy, temperature, top-k, nucleus."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, Key
+
+from flan_t5x.errors import UserError
+from flan_t5x.model.encoder_decoder import LayerCache
+from flan_t5x.model.model import Model, Params
+
+EOS = 1
+PAD = 0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How the next token is chosen.
+
+    Attributes:
+        temperature: 0 is greedy; else logits are divided by it.
+        top_k: keep the k most likely tokens; 0 keeps all.
+        top_p: keep the most likely tokens that together reach this probability; 1 keeps all.
+    """
+
+    temperature: float = 0.0
+    top_k: int = 0
+    top_p: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.temperature < 0:
+            raise UserError(f"temperature = {self.temperature!r}: needs a number >= 0")
+        if self.top_k < 0 or not 0 < self.top_p <= 1:
+            raise UserError(
+                f"top_k = {self.top_k!r}, top_p = {self.top_p!r}: needs top_k >= 0, 0 < top_p <= 1"
+            )
+
+
+class Decoded(NamedTuple):
+    """What decoding returns.
+
+    Attributes:
+        tokens: [batch, max_length], EOS included, zeros after it.
+        log_probs: [batch], summed log-probabilities of the chosen tokens under the model.
+        steps: decoder steps run (all rows may end early).
+    """
+
+    tokens: Int[Array, "batch length"]
+    log_probs: Float[Array, " batch"]
+    steps: Int[Array, ""]
+
+
+def decode(
+    model: Model,
+    params: Params,
+    encoder_input_tokens: Int[Array, "batch inputs"],
+    *,
+    max_length: int,
+    sampling: Sampling | None = None,
+    keys: Key[Array, " batch"] | None = None,
+) -> Decoded:
+    """Continues from the start token until every row has ended or `max_length` is reached.
+
+    A row's tokens depend on its prompt and its key alone, not on the batch around it.
+
+    Args:
+        model: the network.
+        params: its parameters.
+        encoder_input_tokens: prompts, 0 is padding.
+        max_length: most tokens to generate, EOS included.
+        sampling: default greedy.
+        keys: one PRNG key per row; needed unless greedy.
+    """
+    sampling = sampling or Sampling()
+    greedy = sampling.temperature == 0.0
+    if not greedy and keys is None:
+        raise ValueError("sampling needs one PRNG key per row")
+    network = model.bind(params)
+    encoder_mask = encoder_input_tokens > 0
+    batch = encoder_input_tokens.shape[0]
+    cache = network.start_cache(network.encode(encoder_input_tokens), max_length)
+
+    class Loop(NamedTuple):
+        position: Int[Array, ""]
+        last: Int[Array, " batch"]
+        tokens: Int[Array, "batch length"]
+        ended: Array
+        log_probs: Float[Array, " batch"]
+        cache: LayerCache
+
+    def running(loop: Loop) -> Array:
+        return (loop.position < max_length) & ~jnp.all(loop.ended)
+
+    def step(loop: Loop) -> Loop:
+        logits, cache = network.decode_step(
+            loop.last, loop.cache, position=loop.position, encoder_mask=encoder_mask
+        )
+        if greedy:
+            chosen = jnp.argmax(logits, axis=-1).astype(jnp.int32)
+        else:
+            step_keys = jax.vmap(jax.random.fold_in, (0, None))(keys, loop.position)
+            filtered = filter_logits(logits / sampling.temperature, sampling)
+            chosen = jax.vmap(jax.random.categorical)(step_keys, filtered).astype(jnp.int32)
+        chosen = jnp.where(loop.ended, PAD, chosen)
+        log_prob = jnp.take_along_axis(jax.nn.log_softmax(logits), chosen[:, None], axis=-1)[:, 0]
+        return Loop(
+            position=loop.position + 1,
+            last=chosen,
+            tokens=jax.lax.dynamic_update_index_in_dim(loop.tokens, chosen, loop.position, 1),
+            ended=loop.ended | (chosen == EOS),
+            log_probs=loop.log_probs + jnp.where(loop.ended, 0.0, log_prob),
+            cache=cache,
+        )
+
+    start = Loop(
+        position=jnp.zeros((), jnp.int32),
+        last=jnp.full((batch,), PAD, jnp.int32),
+        tokens=jnp.full((batch, max_length), PAD, jnp.int32),
+        ended=~jnp.any(encoder_mask, axis=-1),  # an all-padding prompt only fills the batch
+        log_probs=jnp.zeros((batch,), jnp.float32),
+        cache=cache,
+    )
+    end = jax.lax.while_loop(running, step, start)
+    return Decoded(end.tokens, end.log_probs, end.position)
+
+
+def filter_logits(
+    logits: Float[Array, "batch vocab"], sampling: Sampling
+) -> Float[Array, "batch vocab"]:
+    """Logits with everything outside top-k and the nucleus at -inf.
+
+    The nucleus (Holtzman et al. 2020) is the smallest set of most likely tokens whose
+    probability reaches `top_p`; the most likely token always stays.
+    """
+    if sampling.top_k:
+        k = min(sampling.top_k, logits.shape[-1])
+        floor = jax.lax.top_k(logits, k)[0][:, -1:]
+        logits = jnp.where(logits < floor, -jnp.inf, logits)
+    if sampling.top_p < 1.0:
+        order = jnp.argsort(-logits, axis=-1)
+        probs = jax.nn.softmax(jnp.take_along_axis(logits, order, axis=-1), axis=-1)
+        outside = jnp.cumsum(probs, axis=-1) - probs >= sampling.top_p
+        rank = jnp.argsort(order, axis=-1)
+        logits = jnp.where(jnp.take_along_axis(outside, rank, axis=-1), -jnp.inf, logits)
+    return logits
