@@ -76,8 +76,7 @@ def decode(
         keys: one PRNG key per row; needed unless greedy.
     """
     sampling = sampling or Sampling()
-    greedy = sampling.temperature == 0.0
-    if not greedy and keys is None:
+    if sampling.temperature > 0.0 and keys is None:
         raise ValueError("sampling needs one PRNG key per row")
     network = model.bind(params)
     encoder_mask = encoder_input_tokens > 0
@@ -99,7 +98,7 @@ def decode(
         logits, cache = network.decode_step(
             loop.last, loop.cache, position=loop.position, encoder_mask=encoder_mask
         )
-        if greedy:
+        if keys is None or sampling.temperature == 0.0:
             chosen = jnp.argmax(logits, axis=-1).astype(jnp.int32)
         else:
             step_keys = jax.vmap(jax.random.fold_in, (0, None))(keys, loop.position)

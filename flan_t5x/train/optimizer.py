@@ -1,8 +1,8 @@
 """Optimizers as Optax transformations; Adafactor with T5X's semantics.
 
-`optax.adafactor` differs from T5X's in which parameters are factored, in the decay's step
-offset, and in the order of clipping and scaling; so fine-tuning a T5X checkpoint with it is
-another recipe. This one matches T5X step by step (tests/oracle).
+`optax.adafactor` takes one clipping norm and one parameter scale for all layers of a stacked
+parameter, and factors the layer dimension where it is large; T5X treats each layer as its own
+parameter. So a stacked model needs this one; it matches T5X step by step (tests/oracle).
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ class AdafactorState(NamedTuple):
     """Second moments; a leaf that is not used has shape (0,).
 
     Attributes:
-        count: steps taken, int32 scalar; starts at the step of the restored checkpoint.
+        step: steps taken, int32 scalar.
         v_row: mean of squared gradients over columns, for factored parameters.
         v_col: mean over rows, for factored parameters.
         v: full second moment, for the others.
     """
 
-    count: Int[Array, ""]
+    step: Int[Array, ""]
     v_row: Any
     v_col: Any
     v: Any
@@ -132,14 +132,12 @@ def adafactor(
             jnp.zeros((), jnp.int32), zeros("col"), zeros("row"), zeros("neither")
         )
 
-    def update(
-        grads: Any, state: AdafactorState, params: Any = None
-    ) -> tuple[Any, AdafactorState]:
+    def update(grads: Any, state: AdafactorState, params: Any = None) -> tuple[Any, AdafactorState]:
         if params is None:
             raise ValueError("adafactor needs the parameters")
-        step = state.count.astype(jnp.float32) - step_offset
-        decay = 1.0 - (step + 1.0) ** -decay_rate
-        rate = learning_rate(state.count) if callable(learning_rate) else learning_rate
+        since = state.step.astype(jnp.float32) - step_offset
+        decay = 1.0 - (since + 1.0) ** -decay_rate
+        rate = learning_rate(state.step) if callable(learning_rate) else learning_rate
 
         def leaf(
             path: tuple[Any, ...], g: jax.Array, p: jax.Array, *moments: jax.Array
@@ -161,10 +159,9 @@ def adafactor(
         results = jax.tree_util.tree_map_with_path(
             leaf, grads, params, state.v_row, state.v_col, state.v
         )
-        treedef = jax.tree.structure(params)
-        columns = zip(*treedef.flatten_up_to(results), strict=True)
-        updates, v_row, v_col, v = (treedef.unflatten(list(column)) for column in columns)
-        return updates, AdafactorState(state.count + 1, v_row, v_col, v)
+        outer, inner = jax.tree.structure(params), jax.tree.structure((0, 0, 0, 0))
+        updates, v_row, v_col, v = jax.tree.transpose(outer, inner, results)
+        return updates, AdafactorState(state.step + 1, v_row, v_col, v)
 
     return optax.GradientTransformation(init, update)
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, Key
 
 from flan_t5x.errors import UserError
@@ -130,8 +130,8 @@ def compile_step(
     config: StepConfig,
     mesh: Mesh,
     shardings: TrainState,
-) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
-    """`train_step` under jit: sharded inputs and outputs, the state donated."""
+) -> jax.stages.Wrapped:
+    """`train_step` under jit, (state, batch) -> (state, metrics); the state is donated."""
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         return train_step(state, batch, model=model, optimizer=optimizer, config=config)
@@ -197,38 +197,3 @@ def check_batch(batch_size: int, *, mesh: Mesh, num_microbatches: int) -> None:
             f"({', '.join(f'{a}={mesh.shape[a]}' for a in BATCH_AXES)}) times "
             f"{num_microbatches} microbatches = {unit}; {lower} or {upper} would work"
         )
-
-
-def place_batch(
-    read_rows: Callable[[list[int]], Mapping[str, Any]],
-    *,
-    batch_size: int,
-    lengths: Mapping[str, int],
-    mesh: Mesh,
-) -> dict[str, jax.Array]:
-    """A sharded global batch of which this process reads only its own rows.
-
-    Args:
-        read_rows: gives the named global rows as {feature: int32 [rows, length]}.
-        batch_size: rows of the global batch.
-        lengths: length of every feature.
-        mesh: over which rows are divided.
-    """
-    sharding = NamedSharding(mesh, PartitionSpec(BATCH_AXES))
-    index_map = sharding.addressable_devices_indices_map((batch_size,))
-    slices = {slice(*i[0].indices(batch_size)[:2]) for i in index_map.values() if i}
-    rows = sorted({row for s in slices for row in range(s.start, s.stop)})
-    at = {row: i for i, row in enumerate(rows)}
-    data = read_rows(rows)
-
-    def place(name: str) -> jax.Array:
-        array = data[name]
-
-        def part(index: tuple[slice, ...] | None) -> Any:
-            assert index is not None
-            start, stop, _ = index[0].indices(batch_size)
-            return array[at[start] : at[stop - 1] + 1]
-
-        return jax.make_array_from_callback((batch_size, lengths[name]), sharding, part)
-
-    return {name: place(name) for name in MODEL_FEATURES}

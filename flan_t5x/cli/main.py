@@ -1,0 +1,66 @@
+"""The command ``flan-t5x``: parse, call, print.
+
+Exit codes: 0; 2 for bad input (one line, no traceback unless ``--verbose``); the codes in
+`flan_t5x.errors`; 130 after Ctrl-C. An unexpected exception is a bug and shows its traceback.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from flan_t5x.cli import environment
+from flan_t5x.cli.arguments import parse
+from flan_t5x.cli.messages import one_line
+from flan_t5x.errors import EXIT_BAD_INPUT, EXIT_NON_FINITE, NonFiniteLossError, UserError
+
+_INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit code.
+
+    Args:
+        arguments: the command line without the program's name; None takes it from `sys.argv`.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    verbose = "--verbose" in arguments
+    try:
+        options = parse(arguments)
+        environment.prepare(verbose=verbose)
+        exit_code = int(options.run(options))
+        sys.stdout.flush()
+        return exit_code
+    except UserError as error:
+        return _failed(
+            error,
+            verbose=verbose,
+            code=EXIT_NON_FINITE if isinstance(error, NonFiniteLossError) else EXIT_BAD_INPUT,
+        )
+    except BrokenPipeError:
+        # The reader of our output has gone (`flan-t5x tasks list | head`): not an error.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        if error.filename is None:
+            raise
+        message = UserError(f"{error.filename}: {error.strerror}")
+        message.__cause__ = error
+        return _failed(message, verbose=verbose, code=EXIT_BAD_INPUT)
+    except KeyboardInterrupt:
+        print("flan-t5x: interrupted", file=sys.stderr)
+        return _INTERRUPTED
+
+
+def _failed(error: UserError, *, verbose: bool, code: int) -> int:
+    if verbose:
+        import traceback
+
+        traceback.print_exception(error)
+    print(f"flan-t5x: error: {one_line(error)}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,176 @@
+"""`flan-t5x cache`: builds the token cache of mixtures and tasks, and shows how it goes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+
+import rich.progress
+from rich.console import Console
+from rich.markup import escape
+
+from flan_t5x.data.cache import CachedSplit, CacheSpec, Estimate, ensure_cached, estimate
+from flan_t5x.data.definitions import TaskDefinition
+from flan_t5x.data.registry import resolve
+from flan_t5x.data.vocabulary import Vocabulary, resolve_vocabulary
+
+_PLAIN_SECONDS = 10.0  # between two lines of progress where there is no terminal
+
+
+def build_cache(
+    *,
+    mixture_or_task_name: str | Sequence[str],
+    cache_dir: str,
+    task_feature_lengths: Mapping[str, int],
+    vocabulary: Vocabulary | str = "mini",
+    splits: Sequence[str] | None = None,
+    max_examples: int | None = None,
+    seed: int = 0,
+    max_reject_share: float = 0.2,
+    num_workers: int | None = None,
+    console: Console | None = None,
+) -> dict[tuple[str, str], CachedSplit]:
+    """Caches every task of one or several mixtures; what is cached already is only checked.
+
+    Args:
+        mixture_or_task_name: one name or several; a task in several mixtures is cached once.
+        cache_dir: the cache folder; `train` uses the same.
+        task_feature_lengths: ``{"inputs": ..., "targets": ...}`` in tokens, end-of-sequence
+            included.
+        vocabulary: a vocabulary, the path of a SentencePiece model, or ``"mini"``.
+        splits: names of splits that all tasks have; None for all splits of each task.
+        max_examples: the most rows of a task split; None for all.
+        seed: of the choice that `max_examples` makes.
+        max_reject_share: a split with a greater share of unusable rows is an error.
+        num_workers: processes; None takes one per core.
+        console: where to show progress; standard output by default.
+
+    Returns:
+        ``(task name, split) -> CachedSplit``.
+
+    Raises:
+        UserError: unknown names, unusable data, a folder or disk that cannot take the cache.
+    """
+    names = (
+        [mixture_or_task_name] if isinstance(mixture_or_task_name, str) else mixture_or_task_name
+    )
+    tasks: dict[str, TaskDefinition] = {}
+    for name in names:
+        tasks.update((weighted.task.name, weighted.task) for weighted in resolve(name))
+    spec = CacheSpec(
+        tasks=tuple(tasks.values()),
+        vocabulary=resolve_vocabulary(vocabulary) if isinstance(vocabulary, str) else vocabulary,
+        feature_lengths=task_feature_lengths,
+        splits=splits,
+        max_examples=max_examples,
+        seed=seed,
+        max_reject_share=max_reject_share,
+    )
+    console = console or Console()
+    cached = prepare_cache(spec, cache_dir, num_workers=num_workers, console=console)
+    kept = sum(split.num_examples for split in cached.values())
+    _print(console, f"{kept:,} examples in {len(cached)} task splits are ready in {cache_dir}")
+    return cached
+
+
+def prepare_cache(
+    spec: CacheSpec,
+    cache_dir: str | Path,
+    *,
+    num_workers: int | None = None,
+    console: Console | None = None,
+) -> dict[tuple[str, str], CachedSplit]:
+    """`ensure_cached`, with the estimate printed before and progress while it builds.
+
+    Args:
+        spec: what is wanted, as are the others.
+        console: where to print; standard output by default. Nothing is printed where nothing
+            has to be built.
+    """
+    console = console or Console()
+    expected = estimate(spec, cache_dir, num_workers=num_workers)
+    if expected.missing:
+        _print(console, describe(expected, cache_dir))
+    with CacheProgress(console) as progress:
+        return ensure_cached(
+            spec,
+            cache_dir,
+            num_workers=num_workers,
+            progress=progress.update,
+            say=lambda text: _print(console, text),
+        )
+
+
+def describe(expected: Estimate, cache_dir: str | Path) -> str:
+    """An estimate in a sentence."""
+    tasks = len({task for task, _ in expected.missing})
+    text = (
+        f"caching {expected.rows:,} rows ({len(expected.missing)} splits of {tasks} tasks) in "
+        f"{cache_dir}: about {_duration(expected.seconds)} and {_size(expected.bytes)}"
+    )
+    if expected.bytes > expected.free_bytes:
+        text += f"; only {_size(expected.free_bytes)} are free, this may not fit"
+    return text
+
+
+class CacheProgress:
+    """A bar on a terminal, a line now and then elsewhere; shown from the first update on."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bar: rich.progress.Progress | None = None
+        self._task = rich.progress.TaskID(0)
+        self._last_line = time.monotonic()
+
+    def update(self, done: int, total: int, current: str) -> None:
+        """Shows that `done` of `total` rows are done, and what is in work."""
+        if self._console.is_terminal:
+            if self._bar is None:
+                self._bar = _bar(self._console)
+                self._bar.start()
+                self._task = self._bar.add_task("", total=total)
+            self._bar.update(self._task, completed=done, description=escape(current))
+        elif time.monotonic() - self._last_line >= _PLAIN_SECONDS:
+            self._last_line = time.monotonic()
+            _print(self._console, f"cached {done:,} of {total:,} rows ({current})")
+
+    def __enter__(self) -> CacheProgress:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+
+def _bar(console: Console) -> rich.progress.Progress:
+    return rich.progress.Progress(
+        rich.progress.TextColumn("caching"),
+        rich.progress.BarColumn(),
+        rich.progress.MofNCompleteColumn(),
+        rich.progress.TextColumn("rows"),
+        rich.progress.TimeRemainingColumn(),
+        rich.progress.TextColumn("{task.description}"),
+        console=console,
+        transient=True,
+    )
+
+
+def _print(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:.0f} MB" if count < 1e9 else f"{count / 1e9:.1f} GB"

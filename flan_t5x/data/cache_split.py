@@ -1,0 +1,143 @@
+"""One task split in work: divided into shards, then given its index, report, manifest and place.
+
+Until the last rename a split lies in a `.tmp-*` folder beside its place. A build that ends at
+any moment, `kill -9` included, leaves finished splits and such folders; the next build keeps
+the former and removes the latter. Nothing is synced to the disk: after a power failure the
+checksums tell.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from flan_t5x.data.cache_manifest import LENGTHS, REPORT, FileEntry, Manifest
+from flan_t5x.data.cache_plan import ROWS_PER_SHARD, Entry
+from flan_t5x.data.cache_records import CachedSplit, close_readers
+from flan_t5x.data.cache_worker import RowReport, Unit, UnitResult
+from flan_t5x.errors import UserError
+
+TMP = ".tmp-"
+
+
+def remove_leftovers(task_directory: Path) -> None:
+    """Removes what builds left that did not end well. The caller holds the task's lock."""
+    for left in task_directory.glob(f"*/{TMP}*"):
+        shutil.rmtree(left)
+
+
+class SplitBuild:
+    """One task split in work: its shards so far, then its files and its place.
+
+    Args:
+        entry: what to build.
+        task: the pickled definition.
+    """
+
+    def __init__(self, entry: Entry, task: bytes) -> None:
+        self.entry = entry
+        self.tmp = entry.directory.parent / f"{TMP}{entry.split}-{os.getpid()}"
+        self.units = list(self._units(task))
+        self._results: dict[int, UnitResult] = {}
+
+    def _units(self, task: bytes) -> Iterator[Unit]:
+        entry = self.entry
+        chosen, shards = entry.chosen_rows(), entry.num_shards
+        for shard in range(shards):
+            first = shard * ROWS_PER_SHARD
+            last = min(first + ROWS_PER_SHARD, entry.num_rows)
+            rows = None if chosen is None else chosen[first:last]
+            yield Unit(
+                task=task,
+                name=entry.task.name,
+                split=entry.split,
+                start=first if rows is None else int(rows[0]),
+                stop=last if rows is None else int(rows[-1]) + 1,
+                rows=rows,
+                path=str(self.tmp / f"tokens-{shard:05d}-of-{shards:05d}.array_record"),
+                with_info=entry.with_info,
+            )
+
+    def __str__(self) -> str:
+        return f"{self.entry.task.name} {self.entry.split}"
+
+    def prepare(self) -> None:
+        """Makes the temporary folder; takes away what lies at the split's place (damaged)."""
+        if self.entry.directory.exists():
+            grave = self.tmp.with_name(f"{TMP}damaged-{self.entry.split}-{os.getpid()}")
+            self.entry.directory.rename(grave)
+            shutil.rmtree(grave)
+            close_readers()
+        self.tmp.mkdir(parents=True)
+
+    def add(self, shard: int, result: UnitResult) -> bool:
+        """Takes a finished shard; True when it was the last one."""
+        self._results[shard] = result
+        return len(self._results) == len(self.units)
+
+    def finish(self, max_reject_share: float) -> CachedSplit:
+        """Writes index, report and manifest, and puts the split in its place.
+
+        Raises:
+            UserError: no usable row, or too many rejected.
+            OSError: from writing.
+        """
+        results = [self._results[shard] for shard in range(len(self.units))]
+        report = RowReport()
+        for result in results:
+            report.merge(result.report)
+        self._check_share(report, max_reject_share)
+        lengths = np.concatenate([result.lengths for result in results])
+        array = io.BytesIO()
+        np.save(array, lengths)  # to a file it would write by C streams: "disk full" has no errno
+        (self.tmp / LENGTHS).write_bytes(array.getvalue())
+        self._write_report(self.tmp / REPORT, report)
+        tokens = lengths.sum(axis=0, dtype=np.int64)
+        manifest = Manifest(
+            task=self.entry.task.name,
+            split=self.entry.split,
+            fingerprint=self.entry.fingerprint,
+            components=dict(self.entry.components),
+            num_rows=report.rows,
+            num_examples=report.kept,
+            input_tokens=int(tokens[0]),
+            target_tokens=int(tokens[1]),
+            record_bytes=sum(result.record_bytes for result in results),
+            shards=tuple(result.file for result in results),
+            others=(FileEntry.of(self.tmp / LENGTHS), FileEntry.of(self.tmp / REPORT)),
+        )
+        manifest.write(self.tmp)
+        self.tmp.rename(self.entry.directory)
+        self._refused.unlink(missing_ok=True)
+        return CachedSplit(self.entry.directory, manifest)
+
+    def _check_share(self, report: RowReport, max_reject_share: float) -> None:
+        rejected, rows = report.num_rejected, report.rows
+        if report.kept and rejected <= max_reject_share * rows:
+            return
+        reason, count = max(report.rejected.items(), key=lambda item: item[1])
+        first = report.details[reason][0]
+        self._write_report(self._refused, report)
+        limit = f", more than max_reject_share={max_reject_share:g}" if report.kept else ""
+        raise UserError(
+            f"task {self.entry.task.name!r}: {rejected} of {rows} rows of split "
+            f"{self.entry.split!r} cannot be used{limit}. The most frequent reason is "
+            f"{reason!r} ({count} rows; first: row {first['id']!r}: {first['detail']}). "
+            f"All are counted in {self._refused}."
+        )
+
+    @property
+    def _refused(self) -> Path:
+        """Where the report goes when the split is refused, so that it can be looked into."""
+        return self.entry.task_directory / f"refused-{self.entry.split}.json"
+
+    def _write_report(self, path: Path, report: RowReport) -> None:
+        content = {"task": self.entry.task.name, "split": self.entry.split, **report.as_json()}
+        text = json.dumps(content, indent=1, ensure_ascii=False)
+        path.write_bytes(text.encode("utf-8", "backslashreplace") + b"\n")

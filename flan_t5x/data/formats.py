@@ -1,0 +1,380 @@
+"""From a row to the text that a model reads and writes, in four prompt formats.
+
+`render` is the only renderer: the token cache, the SeqIO tasks and the previews call it.
+It is a pure function of (task name, example id, task seed) and the exemplar pool, so the
+result depends neither on the order of rows nor on the number of processes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+from flan_t5x.data.definitions import BadRow, Example, RowError, TaskDefinition
+from flan_t5x.data.draws import Draws
+from flan_t5x.data.fewshot import SHOT_STYLES, ExemplarPool, ShotStyle
+from flan_t5x.data.options import OPTION_STYLES, OptionLayout, OptionStyle
+from flan_t5x.data.templates import CompiledTemplate, check_usable, compiled, lint_templates
+from flan_t5x.data.vocabulary import Vocabulary
+
+__all__ = [
+    "COT_STYLES",
+    "NO_EXEMPLAR_FITS",
+    "OPTION_STYLES",
+    "RENDERER_VERSION",
+    "SHOT_STYLES",
+    "CotStyle",
+    "ExemplarPool",
+    "OptionStyle",
+    "Preview",
+    "Rendered",
+    "fixed_texts",
+    "lint_templates",
+    "preview",
+    "render",
+]
+
+RENDERER_VERSION = 1
+"""Raise whenever any row's text could change: caches made before are then rebuilt."""
+
+NO_EXEMPLAR_FITS = "no exemplar fits"
+"""Reason under which a caller counts few-shot rows that were rendered zero-shot."""
+
+_SPARE_EXEMPLARS = 4  # drawn beyond what is needed: some may repeat the query or one another
+_OPEN_ENDS = (":", "=", ">")
+
+
+class CotStyle(NamedTuple):
+    """What asks for reasoning, and the words that then lead to the answer."""
+
+    trigger: str
+    connector: str
+
+
+COT_STYLES: tuple[CotStyle, ...] = (
+    CotStyle("Work through it step by step, then answer.", "So the answer is"),
+    CotStyle("Explain your thinking before you answer.", "Therefore the answer is"),
+    CotStyle("Let us reason carefully.", "Hence the answer is"),
+    CotStyle("Show the reasoning first.", "The answer is"),
+    CotStyle("Give your reasons, and the answer after them.", "Thus the answer is"),
+    CotStyle("Break this into small steps.", "In the end, the answer is"),
+    CotStyle("Write down each step of your thinking.", "Final answer:"),
+    CotStyle("Think aloud, and finish with the result.", "Answer:"),
+    CotStyle("Why? Say that first, the answer last.", "That is why the answer is"),
+    CotStyle("Take it slowly, one thought after another.", "This means the answer is"),
+)
+"""Drawn per prompt as a pair, so that a prompt tells which connector its target will use.
+
+Each connector ends in a cue that `flan_t5x.evaluation.extraction.cot_answer` splits at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """One prompt and its target.
+
+    Attributes:
+        inputs: what the model reads.
+        targets: what it should write, never empty.
+        template: index of the template that was drawn.
+        format: the format that came out; "zs" or "zs_cot" in a few-shot task means that no
+            exemplar fitted (`NO_EXEMPLAR_FITS`).
+        exemplar_ids: ids of the exemplars shown, in order.
+        option_style: name of the option style; empty where no options are shown.
+        valid_answers: the row's possible answers as they would be written in this prompt
+            (markers, where the target is a marker; without a rationale); empty for an open
+            answer space.
+    """
+
+    inputs: str
+    targets: str
+    template: int
+    format: str
+    exemplar_ids: tuple[str, ...]
+    option_style: str
+    valid_answers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Wording:
+    """All that the query and its exemplars share."""
+
+    task: TaskDefinition
+    index: int
+    layout: OptionLayout
+    cot: CotStyle | None
+
+    @classmethod
+    def draw(cls, task: TaskDefinition, draws: Draws) -> _Wording:
+        index = draws.integer(len(task.templates))
+        layout = OptionLayout.draw(task.option_styles, draws)
+        cot = draws.choice(COT_STYLES) if task.format.endswith("_cot") else None
+        return cls(task, index, layout, cot)
+
+    def template(self, example: Example) -> CompiledTemplate:
+        return compiled(self.task.templates[self.index], bool(example.options))
+
+    def fill(self, pattern: str, example: Example, **more: str) -> str:
+        """The pattern with the row's fields. Raises RowError "missing field"."""
+        options = self.layout.block(example.options) if "{options}" in pattern else ""
+        values: Mapping[str, str] = {
+            **example.fields,
+            "answer": example.answer,
+            "options": options,
+            **more,
+        }
+        try:
+            return pattern.format_map(values).strip()
+        except KeyError as error:
+            raise RowError(
+                "missing field",
+                f"template {self.index} names {error.args[0]!r}, "
+                f"example {example.id!r} has {', '.join(example.fields) or 'no fields'}",
+            ) from None
+
+    def answer(self, example: Example, text: str) -> str:
+        """An answer as the target pattern writes it. Raises RowError "empty target"."""
+        template = self.template(example)
+        if template.holds_options and text in example.options:
+            text = self.layout.target(example.options, text)
+        written = text.strip()
+        if template.targets != "{answer}":
+            written = self.fill(template.targets, example, answer=written)
+        if not written:
+            raise RowError("empty target", f"example {example.id!r}")
+        return written
+
+    def target(self, example: Example) -> str:
+        """The whole target: the answer, after rationale and connector in cot formats."""
+        answer = self.answer(example, example.answer)
+        if self.cot is None:
+            return answer
+        rationale = example.rationale.strip()
+        if rationale[-1] not in ".!?":
+            rationale += "."
+        stop = "" if answer.endswith(".") else "."
+        return f"{rationale} {self.cot.connector} {answer}{stop}"
+
+    def valid_answers(self, example: Example) -> tuple[str, ...]:
+        return tuple(self.answer(example, v) for v in example.valid_answers or example.options)
+
+
+def render(
+    task: TaskDefinition,
+    example: Example,
+    *,
+    exemplars: ExemplarPool | None,
+    vocabulary: Vocabulary,
+    budget: int,
+) -> Rendered:
+    """The prompt and the target of one row.
+
+    Args:
+        task: gives templates, format, option styles and the seed.
+        example: the row.
+        exemplars: `ExemplarPool.for_task(task)`; None in zero-shot formats.
+        vocabulary: counts tokens, for the budget of few-shot prompts.
+        budget: tokens that the inputs may take, the end-of-sequence token included. Exemplars
+            that do not fit are left out, the longest first. A query that is too long by itself
+            is returned whole: truncating (and counting that) is the caller's.
+
+    Raises:
+        RowError: for a row that cannot be used; reasons: "empty answer", "empty target",
+            "empty inputs", "answer not among options", "rationale missing", "missing field".
+    """
+    check_usable(task, example)
+    draws = Draws(task.name, example.id, task.seed)
+    wording = _Wording.draw(task, draws)
+    template = wording.template(example)
+    targets = wording.target(example)
+    inputs, written_as = "", str(task.format)
+    ids: tuple[str, ...] = ()
+    if task.format.startswith("fs"):
+        if exemplars is None:
+            raise ValueError(f"task {task.name!r} is few-shot: render needs an exemplar pool")
+        prompt = _few_shot(wording, example, exemplars, draws, vocabulary=vocabulary, budget=budget)
+        if prompt is None:
+            written_as = "zs_cot" if wording.cot else "zs"
+        else:
+            inputs, ids = prompt
+    if not ids:
+        inputs = wording.fill(template.alone, example)
+        if not inputs:
+            raise RowError("empty inputs", f"example {example.id!r}")
+        if wording.cot:
+            inputs = _with_trigger(inputs, wording.cot.trigger)
+    return Rendered(
+        inputs=inputs,
+        targets=targets,
+        template=wording.index,
+        format=written_as,
+        exemplar_ids=ids,
+        option_style=wording.layout.name if template.holds_options else "",
+        valid_answers=wording.valid_answers(example),
+    )
+
+
+def _with_trigger(inputs: str, trigger: str) -> str:
+    """The trigger after the question, or before it where the question ends in a cue ("Answer:")."""
+    if inputs.endswith(_OPEN_ENDS):
+        return f"{trigger} {inputs}"
+    return f"{inputs} {trigger}"
+
+
+class _Shot(NamedTuple):
+    id: str
+    text: str
+
+
+def _few_shot(
+    wording: _Wording,
+    example: Example,
+    pool: ExemplarPool,
+    draws: Draws,
+    *,
+    vocabulary: Vocabulary,
+    budget: int,
+) -> tuple[str, tuple[str, ...]] | None:
+    """The few-shot inputs and the exemplars' ids; None where no exemplar fits."""
+    style = draws.choice(SHOT_STYLES)
+    wanted = 1 + draws.integer(wording.task.max_exemplars)
+    candidates = draws.sample(pool.examples, min(len(pool), wanted + _SPARE_EXEMPLARS))
+    shots = _draw_shots(wording, example, candidates, style, wanted=wanted)
+    while shots:
+        inputs = _assemble(wording, example, shots, style)
+        if _fits(inputs, vocabulary, budget):
+            return inputs, tuple(shot.id for shot in shots)
+        shots.remove(max(shots, key=lambda shot: len(shot.text)))
+    return None
+
+
+def _draw_shots(
+    wording: _Wording,
+    example: Example,
+    candidates: list[Example],
+    style: ShotStyle,
+    *,
+    wanted: int,
+) -> list[_Shot]:
+    """Exemplars as text; none has the id or the text of the query, no two are the same."""
+    seen = {wording.fill(wording.template(example).shot, example)}
+    shots: list[_Shot] = []
+    for candidate in candidates:
+        if len(shots) == wanted:
+            break
+        template = wording.template(candidate)
+        question = wording.fill(template.shot, candidate)
+        if candidate.id == example.id or question in seen:
+            continue
+        seen.add(question)
+        lead = "" if template.holds_exemplars else style.question
+        text = f"{_asked(question, lead, style.answer)} {wording.target(candidate)}"
+        shots.append(_Shot(candidate.id, text))
+    return shots
+
+
+def _asked(question: str, lead: str, answer: str) -> str:
+    """A question between the words of a style; one that ends in a cue of its own keeps it."""
+    if lead:
+        question = f"{lead} {question}"
+    return question if question.endswith(_OPEN_ENDS) else f"{question} {answer}"
+
+
+def _assemble(wording: _Wording, example: Example, shots: list[_Shot], style: ShotStyle) -> str:
+    """Exemplars and query as one prompt."""
+    template = wording.template(example)
+    texts = [shot.text for shot in shots]
+    if template.holds_exemplars:
+        # The template's own words follow the exemplars, so the last one is closed as well.
+        block = style.separator.join([*texts, ""]).rstrip()
+        inputs = _asked(wording.fill(template.inputs, example, exemplars=block), "", style.answer)
+    else:
+        query = _asked(wording.fill(template.alone, example), style.question, style.answer)
+        inputs = style.separator.join([*texts, query])
+    return f"{wording.cot.trigger} {inputs}" if wording.cot else inputs
+
+
+def _fits(text: str, vocabulary: Vocabulary, budget: int) -> bool:
+    """Whether the text and an end-of-sequence token take at most `budget` tokens."""
+    # ASCII is not expanded by normalisation: at most one token a character, and one for the
+    # space that SentencePiece puts in front. Most short prompts need no tokenizing here.
+    if len(text) + 2 <= budget and text.isascii():
+        return True
+    return len(vocabulary.encode(text)) + 1 <= budget
+
+
+@lru_cache(maxsize=1)
+def fixed_texts() -> tuple[str, ...]:
+    """All words and signs that the renderer adds by itself, for making vocabularies."""
+    texts: list[str] = []
+    for name, style in OPTION_STYLES.items():
+        options = ("one", "two", "three", "four", "five", "six")
+        for start in style.starts:
+            for end in style.ends:
+                texts.append(OptionLayout(name, start, end).block(options))
+    texts += [f"{s.question} one {s.answer} two{s.separator}three".strip() for s in SHOT_STYLES]
+    texts += [f"{c.trigger} {c.connector} one." for c in COT_STYLES]
+    return tuple(texts)
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """A row as `flan-t5x tasks preview` shows it.
+
+    Attributes:
+        id: the row's id.
+        rendered: what came out; None for an unusable row.
+        rejected: why the row is unusable, e.g. ``"rationale missing: example '7' ..."``.
+        input_ids: token ids of the inputs, end of sequence included, not truncated.
+        target_ids: token ids of the targets, likewise.
+    """
+
+    id: str
+    rendered: Rendered | None
+    rejected: str = ""
+    input_ids: tuple[int, ...] = ()
+    target_ids: tuple[int, ...] = ()
+
+
+def preview(
+    task: TaskDefinition,
+    vocabulary: Vocabulary,
+    n: int,
+    seed: int,
+    *,
+    split: str | None = None,
+    budget: int = 512,
+) -> list[Preview]:
+    """`n` rows drawn by `seed`, rendered and tokenized; fewer where the split has fewer.
+
+    Args:
+        task: the task.
+        vocabulary: turns text into ids.
+        n: number of rows.
+        seed: which rows.
+        split: None takes "train", or the first split where there is no "train".
+        budget: input length in tokens, see `render`.
+
+    Raises:
+        UserError: where the source cannot be read.
+    """
+    splits = task.source.splits
+    split = split or ("train" if "train" in splits else splits[0])
+    total = task.source.num_examples(split)
+    pool = ExemplarPool.for_task(task)
+    shown = []
+    for position in Draws("preview", task.name, seed).sample(range(total), min(n, total)):
+        (row,) = task.source.read(split, position, position + 1)
+        if isinstance(row, BadRow):
+            shown.append(Preview(row.id, None, f"{row.reason}: {row.detail}"))
+            continue
+        try:
+            made = render(task, row, exemplars=pool, vocabulary=vocabulary, budget=budget)
+        except RowError as error:
+            shown.append(Preview(row.id, None, str(error)))
+            continue
+        ids, answer = vocabulary.encode_batch([made.inputs, made.targets])
+        eos = vocabulary.eos_id
+        shown.append(Preview(row.id, made, "", (*ids, eos), (*answer, eos)))
+    return shown

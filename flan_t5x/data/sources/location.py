@@ -1,0 +1,44 @@
+"""Where downloaded data sets are: one folder, named once."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from flan_t5x.errors import UserError
+
+VARIABLE = "FLAN_T5X_DATA_DIR"
+
+_chosen: Path | None = None
+
+
+def set_data_dir(path: str | Path | None) -> None:
+    """Chooses the folder for this process; None goes back to the environment variable."""
+    global _chosen
+    _chosen = None if path is None or str(path) == "" else Path(path).expanduser().absolute()
+
+
+def data_dir() -> Path:
+    """The folder of downloaded data: `set_data_dir` comes before the environment variable.
+
+    Raises:
+        UserError: where neither names a folder.
+    """
+    if _chosen is not None:
+        return _chosen
+    named = os.environ.get(VARIABLE, "")
+    if not named:
+        raise UserError(
+            "the folder of downloaded data is not known. "
+            f"Set the environment variable {VARIABLE}, or --gin.DATA_DIR=/path/to/data."
+        )
+    return Path(named).expanduser().absolute()
+
+
+def how_to_get(path: Path, origin: str) -> str:
+    """What to tell a user whose file of downloaded data is missing."""
+    return (
+        f"the file {str(path)!r} does not exist. Put it there (it comes from {origin}), or say "
+        f"where the folder of downloaded data is: environment variable {VARIABLE} or "
+        "--gin.DATA_DIR=/path/to/data."
+    )

@@ -1,0 +1,130 @@
+"""Generating answers for many prompts: length buckets, fixed shapes, few compilations."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from flan_t5x.decode.sampling import Decoded, Sampling, decode
+from flan_t5x.model.model import Model, Params
+from flan_t5x.parallel.mesh import batch_divisor
+from flan_t5x.parallel.rules import batch_sharding, replicated
+
+
+@dataclass
+class Generated:
+    """Answers in the order of the prompts.
+
+    Attributes:
+        tokens: one int32 array per prompt, cut before EOS.
+        log_probs: [prompts], summed log-probabilities of the answer under the model.
+        compilations: programs compiled so far by this generator.
+        seconds: wall time of this call.
+    """
+
+    tokens: list[np.ndarray]
+    log_probs: np.ndarray
+    compilations: int = 0
+    seconds: float = field(default=0.0)
+
+
+class Generator:
+    """Compiled decoding, one program per length bucket, kept for the life of the run.
+
+    Prompts are sorted by length and padded to the bucket, so that a short prompt never pays
+    for a long one; every batch has `batch_size` rows (short ones are filled with padding).
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        mesh: Mesh,
+        batch_size: int,
+        max_input_length: int,
+        max_decode_length: int,
+        sampling: Sampling | None = None,
+    ) -> None:
+        parts = batch_divisor(mesh)
+        self.batch_size = -(-batch_size // parts) * parts
+        self.max_decode_length = max_decode_length
+        self.buckets = length_buckets(max_input_length)
+        self._mesh = mesh
+        self._compiled = 0
+        self._sampling = sampling or Sampling()
+
+        def run(params: Params, tokens: jax.Array, keys: jax.Array | None) -> Decoded:
+            self._compiled += 1  # runs once per traced shape
+            return decode(
+                model,
+                params,
+                tokens,
+                max_length=max_decode_length,
+                sampling=self._sampling,
+                keys=keys,
+            )
+
+        self._run = jax.jit(run, out_shardings=replicated(mesh))
+
+    def __call__(
+        self, params: Params, prompts: Sequence[np.ndarray], *, seed: int = 0
+    ) -> Generated:
+        """Generates for every prompt (int32 token arrays, EOS included).
+
+        A prompt longer than the longest bucket is cut, keeping its last token (EOS). Sampling
+        keys are a function of (seed, position of the prompt in the list).
+        """
+        start = time.monotonic()
+        tokens: list[np.ndarray] = [np.zeros(0, np.int32)] * len(prompts)
+        log_probs = np.zeros(len(prompts), np.float32)
+        order = np.argsort([len(p) for p in prompts], kind="stable")
+        for first in range(0, len(order), self.batch_size):
+            chosen = order[first : first + self.batch_size]
+            result = self._batch(params, [prompts[i] for i in chosen], chosen, seed)
+            out_tokens, out_log_probs = jax.device_get((result.tokens, result.log_probs))
+            for row, i in enumerate(chosen):
+                tokens[i] = until_eos(out_tokens[row])
+                log_probs[i] = out_log_probs[row]
+        return Generated(tokens, log_probs, self._compiled, time.monotonic() - start)
+
+    def _batch(
+        self, params: Params, prompts: Sequence[np.ndarray], ids: np.ndarray, seed: int
+    ) -> Decoded:
+        longest = max(len(p) for p in prompts)
+        length = next((b for b in self.buckets if b >= longest), self.buckets[-1])
+        batch = np.zeros((self.batch_size, length), np.int32)
+        for row, prompt in enumerate(prompts):
+            kept = prompt
+            if len(prompt) > length:
+                kept = np.concatenate([prompt[: length - 1], prompt[-1:]])
+            batch[row, : len(kept)] = kept
+        sharding = batch_sharding(self._mesh)
+        placed = jax.make_array_from_callback(batch.shape, sharding, lambda index: batch[index])
+        keys = None
+        if self._sampling.temperature > 0.0:
+            numbers = np.zeros(self.batch_size, np.uint32)
+            numbers[: len(ids)] = ids
+            keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(seed), numbers)
+        return self._run(params, placed, keys)
+
+
+def length_buckets(longest: int) -> tuple[int, ...]:
+    """Powers of two from 32, then `longest` itself: at most log2(longest/32)+1 programs."""
+    buckets = []
+    size = 32
+    while size < longest:
+        buckets.append(size)
+        size *= 2
+    return (*buckets, longest)
+
+
+def until_eos(tokens: np.ndarray) -> np.ndarray:
+    """Tokens before the first EOS (1), without padding (0)."""
+    end = np.flatnonzero(tokens == 1)
+    tokens = tokens[: end[0]] if len(end) else tokens
+    return tokens[tokens != 0]

@@ -1,0 +1,144 @@
+"""What a training run is told: data, evaluation, checkpoints. Filled in by gin."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from flan_t5x.errors import UserError, nearest
+
+CACHE_VARIABLE = "FLAN_T5X_CACHE_DIR"
+
+
+def default_cache_dir() -> str:
+    """$FLAN_T5X_CACHE_DIR, else ``~/.cache/flan_t5x``: shared by all runs of a user."""
+    return os.environ.get(CACHE_VARIABLE) or str(Path("~/.cache/flan_t5x").expanduser())
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """What is trained on, and how it is packed.
+
+    Attributes:
+        mixture_or_task_name: a SeqIO-style name, see ``flan-t5x tasks list``.
+        task_feature_lengths: tokens of a packed row, {"inputs": n, "targets": m}.
+        vocabulary: "mini" or the path of a SentencePiece model.
+        cache_dir: token cache, shared between runs; None for `default_cache_dir`.
+        split: trained on.
+        examples_per_task: the most rows used of each task; None for all.
+        pack: several examples a row; False for one.
+        window: draws planned together; larger windows pack tighter.
+        num_workers: processes that build a missing cache; None for one per core.
+        user_jsonl: own data, {task name: path}; see README, "Bring your own JSONL".
+        user_jsonl_share: share of draws that come from `user_jsonl`, by number of examples.
+        modules: modules with own ``tasks()`` and ``mixtures()`` to import.
+    """
+
+    mixture_or_task_name: str
+    task_feature_lengths: Mapping[str, int]
+    vocabulary: str = "mini"
+    cache_dir: str | None = None
+    split: str = "train"
+    examples_per_task: int | None = None
+    pack: bool = True
+    window: int = 4096
+    num_workers: int | None = None
+    user_jsonl: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    user_jsonl_share: float = 0.1
+    modules: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        lengths = self.task_feature_lengths
+        for name in lengths:
+            if name not in ("inputs", "targets"):
+                hint = nearest(name, ("inputs", "targets"))
+                raise UserError(f"task_feature_lengths names {name!r}; {hint or 'unknown'}")
+        for name in ("inputs", "targets"):
+            value = lengths.get(name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 2:
+                raise UserError(
+                    f"task_feature_lengths[{name!r}] = {value!r}: a whole number >= 2 is needed"
+                )
+        require_count("DataConfig.window", self.window)
+        if not 0.0 < self.user_jsonl_share <= 1.0:
+            raise UserError(f"user_jsonl_share = {self.user_jsonl_share!r}: needs 0 < share <= 1")
+
+    @property
+    def cache_path(self) -> str:
+        """The cache folder in use."""
+        return self.cache_dir or default_cache_dir()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EvalConfig:
+    """Held-out evaluation during training; its average picks the checkpoint.
+
+    Attributes:
+        mixture_or_task_name: held-out tasks; their unweighted mean is the selection metric.
+        split: selects; a test split is refused here.
+        period: steps between evaluations; also done at the first and the last step.
+        examples_per_task: the first so many examples of each task.
+        batch_size: rows decoded together.
+        max_decode_length: most tokens generated; None for the targets' feature length.
+        max_input_length: longer prompts are cut; None for the inputs' feature length.
+        final: (label, mixture or task, split) evaluated once, at the chosen step, after
+            training: the held-out test, the trained tasks on fresh examples.
+        final_examples_per_task: examples of each of their tasks.
+    """
+
+    mixture_or_task_name: str
+    split: str = "validation"
+    period: int = 1000
+    examples_per_task: int = 64
+    batch_size: int = 64
+    max_decode_length: int | None = None
+    max_input_length: int | None = None
+    final: Sequence[tuple[str, str, str]] = ()
+    final_examples_per_task: int = 64
+
+    def __post_init__(self) -> None:
+        for name in ("period", "examples_per_task", "batch_size", "final_examples_per_task"):
+            require_count(f"EvalConfig.{name}", getattr(self, name))
+        if self.split.startswith("test"):
+            raise UserError(
+                f"EvalConfig.split = {self.split!r}: a test split must not pick the checkpoint; "
+                "use 'validation', and name the test split in EvalConfig.final"
+            )
+        for entry in self.final:
+            if len(entry) != 3 or not all(isinstance(part, str) for part in entry):
+                raise UserError(
+                    f"EvalConfig.final has {entry!r}; each entry is (label, mixture, split)"
+                )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CheckpointConfig:
+    """Which states are kept.
+
+    Attributes:
+        save_period: steps between saves; None saves with every evaluation only.
+        keep_newest: how many of the newest are kept.
+        keep_best: how many of the best by the selection metric are kept.
+        initial_checkpoint_path: where weights come from when model_dir has none: a model_dir, a
+            checkpoint folder, a base checkpoint file, "mini_base", or None for random weights.
+    """
+
+    save_period: int | None = None
+    keep_newest: int = 1
+    keep_best: int = 1
+    initial_checkpoint_path: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.save_period is not None:
+            require_count("CheckpointConfig.save_period", self.save_period)
+        require_count("CheckpointConfig.keep_newest", self.keep_newest)
+        require_count("CheckpointConfig.keep_best", self.keep_best)
+
+
+def require_count(name: str, value: Any, *, at_least: int = 1) -> None:
+    """Raises UserError unless `value` is a whole number that is large enough."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < at_least:
+        raise UserError(f"{name} = {value!r}: a whole number >= {at_least} is needed")

@@ -1,0 +1,93 @@
+"""`flan-t5x train --dry_run`: what a run would do, take and need, without doing it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import jax
+import numpy as np
+
+from flan_t5x.checkpoint.initial import load_initial
+from flan_t5x.data.build import describe
+from flan_t5x.train import job
+from flan_t5x.train.step import MODEL_FEATURES, compile_step
+
+if TYPE_CHECKING:
+    from flan_t5x.train.loop import Run
+
+
+def describe_run(run: Run) -> None:
+    """Checks tasks, shapes, first weights and data, and prints tables. Writes nothing.
+
+    Raises:
+        UserError: whatever `train` would raise for the same configuration.
+    """
+    vocabulary = job.load_vocabulary(run.data, run.network.model.config)
+    tasks = job.training_tasks(run.data)
+    sets = [tasks]
+    if run.evaluation is not None:
+        config = run.evaluation
+        sets.append(job.evaluation_tasks(config.mixture_or_task_name, config.split))
+        sets += [job.evaluation_tasks(name, split) for _, name, split in config.final]
+    _print(run, job.mixture_table(tasks))
+    limit = run.data.examples_per_task
+    specs = [job.cache_spec(s, run.data, vocabulary, examples=limit) for s in sets[:1]]
+    specs += [job.cache_spec(s, run.data, vocabulary, examples=None) for s in sets[1:]]
+    missing = [e for e in job.estimate_cache(specs, run.data) if e.missing]
+    for expected in missing:
+        _print(run, describe(expected, run.data.cache_path))
+    if not missing:
+        _print(run, f"token cache: everything is in {run.data.cache_path}")
+    path = run.checkpoints.initial_checkpoint_path
+    if path is not None:
+        load_initial(path, run.network.model.abstract_params)
+        _print(run, f"first weights: {path} fits the model")
+    _print(run, _memory(run))
+    _lower(run)
+    _print(run, "dry run: configuration, tasks, shapes and sharding are valid; nothing was written")
+
+
+def _memory(run: Run) -> str:
+    """Parameters and bytes per device by arithmetic, activations left out."""
+    network = run.network
+    count = sum(int(np.prod(x.shape)) for x in jax.tree.leaves(network.model.abstract_params))
+    params = _bytes_per_device(network.abstract.params)
+    moments = _bytes_per_device(network.abstract.opt_state)
+    shape = ", ".join(f"{axis}={size}" for axis, size in network.mesh.shape.items())
+    return (
+        f"model: {count:,} parameters; mesh {shape}\n"
+        f"memory per device: parameters {params / 2**20:.1f} MiB, optimizer {moments / 2**20:.1f} "
+        f"MiB, gradients {params / 2**20:.1f} MiB, activations on top"
+    )
+
+
+def _bytes_per_device(tree: object) -> int:
+    total = 0
+    for leaf in jax.tree.leaves(tree):
+        shard = leaf.sharding.shard_shape(leaf.shape)
+        total += int(np.prod(shard)) * leaf.dtype.itemsize
+    return total
+
+
+def _lower(run: Run) -> None:
+    """Traces the sharded step on abstract arguments: every shape meets every other one."""
+    network, lengths = run.network, run.data.task_feature_lengths
+    batch = {
+        name: jax.ShapeDtypeStruct(
+            (run.batch_size, lengths["inputs" if name.startswith("encoder") else "targets"]),
+            np.int32,
+        )
+        for name in MODEL_FEATURES
+    }
+    step = compile_step(
+        network.model,
+        network.optimizer,
+        config=run.step,
+        mesh=network.mesh,
+        shardings=network.shardings,
+    )
+    step.lower(network.abstract, batch)
+
+
+def _print(run: Run, text: str) -> None:
+    run.console.print(text, markup=False, highlight=False, soft_wrap=True)

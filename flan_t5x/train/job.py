@@ -1,0 +1,267 @@
+"""From configuration to the objects a run works with: data, model, compiled step, held-out sets."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+from jax.sharding import Mesh
+from rich.console import Console
+
+from flan_t5x.data.build import prepare_cache
+from flan_t5x.data.cache import CachedSplit, CacheSpec, Estimate, ensure_cached, estimate
+from flan_t5x.data.definitions import TaskDefinition
+from flan_t5x.data.pipeline import Stream
+from flan_t5x.data.registry import (
+    WeightedTask,
+    describe_mixture,
+    register_jsonl,
+    register_module,
+    resolve,
+)
+from flan_t5x.data.vocabulary import Vocabulary, resolve_vocabulary
+from flan_t5x.errors import UserError
+from flan_t5x.evaluation.generation import Generator
+from flan_t5x.evaluation.heldout import HeldOut
+from flan_t5x.model.config import T5Config
+from flan_t5x.model.model import Model
+from flan_t5x.parallel import distributed
+from flan_t5x.parallel.rules import Rules, batch_sharding
+from flan_t5x.train.config import DataConfig, EvalConfig
+from flan_t5x.train.state import TrainState, abstract_state, state_shardings
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """The model with its optimizer, placed on a mesh.
+
+    Attributes:
+        model: gives logits from parameters.
+        optimizer: Optax transformation.
+        mesh: the devices.
+        shardings: of the train state.
+        abstract: shapes, dtypes and shardings of the train state.
+    """
+
+    model: Model
+    optimizer: optax.GradientTransformation
+    mesh: Mesh
+    shardings: TrainState
+    abstract: TrainState
+
+
+def build_network(
+    config: T5Config, optimizer: optax.GradientTransformation, *, mesh: Mesh, rules: Rules
+) -> Network:
+    """Shapes and shardings; no memory is taken yet."""
+    model = Model(config)
+    shardings = state_shardings(model, optimizer, mesh=mesh, rules=rules)
+    return Network(model, optimizer, mesh, shardings, abstract_state(model, optimizer, shardings))
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskSet:
+    """Tasks in one split, with rates.
+
+    Attributes:
+        name: the mixture's.
+        split: the split read.
+        weighted: tasks and rates that sum to 1.
+    """
+
+    name: str
+    split: str
+    weighted: tuple[WeightedTask, ...]
+
+    @property
+    def tasks(self) -> tuple[TaskDefinition, ...]:
+        """The tasks alone."""
+        return tuple(w.task for w in self.weighted)
+
+
+def training_tasks(data: DataConfig) -> TaskSet:
+    """The mixture with the user's own files mixed in."""
+    for module in data.modules:
+        register_module(module)
+    weighted = resolve(data.mixture_or_task_name)
+    if data.user_jsonl:
+        own = [register_jsonl(name, path) for name, path in data.user_jsonl.items()]
+        counts = [task.source.num_examples(data.split) for task in own]
+        for task, count in zip(own, counts, strict=True):
+            if not count:
+                raise UserError(f"user_jsonl {task.name!r} has no rows in split {data.split!r}")
+        share = data.user_jsonl_share
+        weighted = [WeightedTask(w.task, w.rate * (1.0 - share)) for w in weighted]
+        total = sum(counts)
+        weighted += [
+            WeightedTask(task, share * count / total)
+            for task, count in zip(own, counts, strict=True)
+        ]
+    return TaskSet(data.mixture_or_task_name, data.split, tuple(w for w in weighted if w.rate > 0))
+
+
+def evaluation_tasks(name: str, split: str) -> TaskSet:
+    """The tasks of an evaluation mixture; every one must have the split."""
+    weighted = resolve(name)
+    lacking = [w.task.name for w in weighted if split not in w.task.source.splits]
+    if lacking:
+        raise UserError(
+            f"{name}: no split {split!r} in {', '.join(lacking[:5])}"
+            f"{' ...' if len(lacking) > 5 else ''}; "
+            f"{lacking[0]} has {', '.join(weighted[0].task.source.splits)}"
+        )
+    return TaskSet(name, split, tuple(weighted))
+
+
+def cache_spec(
+    tasks: TaskSet, data: DataConfig, vocabulary: Vocabulary, *, examples: int | None
+) -> CacheSpec:
+    """What has to be cached of a task set."""
+    return CacheSpec(
+        tasks=tasks.tasks,
+        vocabulary=vocabulary,
+        feature_lengths=dict(data.task_feature_lengths),
+        splits=(tasks.split,),
+        max_examples=examples,
+    )
+
+
+def open_cache(spec: CacheSpec, data: DataConfig, *, console: Console) -> list[CachedSplit]:
+    """The cached splits in the order of the spec's tasks; builds what is missing.
+
+    With several processes the first one builds; the others open what it left, or build their
+    own where the folder is not shared.
+    """
+    if distributed.is_lead():
+        found = prepare_cache(spec, data.cache_path, num_workers=data.num_workers, console=console)
+    distributed.barrier("flan_t5x_cache_built")
+    if not distributed.is_lead():
+        found = ensure_cached(spec, data.cache_path, num_workers=data.num_workers)
+    return list(found.values())
+
+
+def estimate_cache(specs: Sequence[CacheSpec], data: DataConfig) -> list[Estimate]:
+    """Time and disk of what is missing, without building it."""
+    return [estimate(spec, data.cache_path, num_workers=data.num_workers) for spec in specs]
+
+
+def open_stream(
+    tasks: TaskSet,
+    splits: Sequence[CachedSplit],
+    data: DataConfig,
+    *,
+    batch_size: int,
+    seed: int,
+) -> Stream:
+    """The training stream, a function of (mixture, seed) alone."""
+    return Stream(
+        list(splits),
+        [w.task.name for w in tasks.weighted],
+        [w.rate for w in tasks.weighted],
+        feature_lengths=dict(data.task_feature_lengths),
+        batch_size=batch_size,
+        seed=seed,
+        window=data.window,
+        pack=data.pack,
+    )
+
+
+def open_heldout(
+    tasks: TaskSet,
+    splits: Sequence[CachedSplit],
+    *,
+    vocabulary: Vocabulary,
+    generator: Generator,
+    examples: int,
+) -> HeldOut:
+    """A scorer of a task set."""
+    return HeldOut(
+        tasks.tasks,
+        splits,
+        vocabulary=vocabulary,
+        generator=generator,
+        examples_per_task=examples,
+    )
+
+
+def make_generator(network: Network, data: DataConfig, evaluation: EvalConfig) -> Generator:
+    """Decoding for all evaluations of the run."""
+    lengths = data.task_feature_lengths
+    return Generator(
+        network.model,
+        mesh=network.mesh,
+        batch_size=evaluation.batch_size,
+        max_input_length=evaluation.max_input_length or lengths["inputs"],
+        max_decode_length=evaluation.max_decode_length or lengths["targets"],
+    )
+
+
+def check_vocabulary(config: T5Config, vocabulary: Vocabulary, *, name: str) -> None:
+    """Raises UserError where token ids would fall outside of the embedding."""
+    if vocabulary.size > config.vocab_size:
+        fit = -(-vocabulary.size // 128) * 128
+        raise UserError(
+            f"vocabulary {name!r} has {vocabulary.size} ids, but the model's embedding has "
+            f"{config.vocab_size} rows; set T5Config.vocab_size = {fit}, or use the vocabulary "
+            "the checkpoint was made with"
+        )
+
+
+def mixture_table(tasks: TaskSet, splits: Mapping[str, CachedSplit] | None = None) -> str:
+    """The mixture as text: task, group, examples, rate and share."""
+    shares = {w.task.name: w.rate for w in tasks.weighted}
+    rows = {row.task: row for row in describe_mixture(tasks.name)}
+    lines = [f"# mixture {tasks.name}, split {tasks.split}: {len(shares)} tasks"]
+    lines.append(f"{'task':<44} {'group':<14} {'examples':>9} {'cap':>8} {'share':>8}")
+    for name, share in shares.items():
+        row = rows.get(name)
+        group = row.group if row else "jsonl"
+        cap = str(row.cap) if row and row.cap is not None else "-"
+        if splits and name in splits:
+            count: int | str = splits[name].num_examples
+        else:
+            count = row.examples if row else "?"
+        lines.append(f"{name:<44} {group:<14} {count!s:>9} {cap:>8} {share:>8.4%}")
+    return "\n".join(lines) + "\n"
+
+
+class BatchPlacer:
+    """Puts this process's rows of a batch onto its devices as one global array.
+
+    Attributes:
+        rows: the rows of the global batch that this process has to read.
+    """
+
+    def __init__(self, mesh: Mesh, *, batch_size: int, features: Sequence[str]) -> None:
+        self._sharding = batch_sharding(mesh)
+        self._batch_size = batch_size
+        self._features = tuple(features)
+        indices = self._sharding.addressable_devices_indices_map((batch_size,)).values()
+        ranges = {i[0].indices(batch_size)[:2] for i in indices if i}
+        self.rows = sorted({row for start, stop in ranges for row in range(start, stop)})
+        self._at = {row: i for i, row in enumerate(self.rows)}
+
+    def __call__(self, batch: Mapping[str, np.ndarray]) -> dict[str, jax.Array]:
+        """Global arrays [batch_size, length] from this process's rows of each feature."""
+        return {name: self._place(batch[name]) for name in self._features}
+
+    def _place(self, array: np.ndarray) -> jax.Array:
+        shape = (self._batch_size, array.shape[1])
+
+        def part(index: tuple[slice, ...] | None) -> Any:
+            assert index is not None
+            start, stop, _ = index[0].indices(self._batch_size)
+            return array[self._at[start] : self._at[stop - 1] + 1]
+
+        return jax.make_array_from_callback(shape, self._sharding, part)
+
+
+def load_vocabulary(data: DataConfig, config: T5Config) -> Vocabulary:
+    """The vocabulary, checked against the model."""
+    vocabulary = resolve_vocabulary(data.vocabulary)
+    check_vocabulary(config, vocabulary, name=data.vocabulary)
+    return vocabulary

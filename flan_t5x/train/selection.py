@@ -1,0 +1,155 @@
+"""Held-out evaluation inside a run: when, what is recorded, which checkpoint is chosen."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from flan_t5x.checkpoint.manager import Checkpoints
+from flan_t5x.evaluation.heldout import EvaluationResult, HeldOut
+from flan_t5x.train.metric_writers import MetricWriter
+from flan_t5x.train.progress import Progress
+from flan_t5x.train.run_dir import RunDirectory, write_whole
+from flan_t5x.train.state import TrainState
+
+METRIC = "held_out/average"
+"""Name of the selection metric: the unweighted mean of the held-out tasks' scores."""
+
+
+class Selection:
+    """Evaluates when due, keeps the record of all evaluations, names the best step.
+
+    The record travels in the checkpoints, so a resumed run knows what was found before.
+
+    Args:
+        heldout: the held-out tasks; None where nothing selects.
+        period: steps between evaluations.
+        checkpoints: where states are kept, the metric with them.
+        folder: the run's folder on the process that writes; else None.
+        record: evaluations so far, as `extra` of the restored checkpoint gives them.
+    """
+
+    def __init__(
+        self,
+        heldout: HeldOut | None,
+        *,
+        period: int,
+        checkpoints: Checkpoints,
+        folder: RunDirectory | None,
+        record: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
+        self._heldout = heldout
+        self._period = period
+        self._checkpoints = checkpoints
+        self._folder = folder
+        self.record: list[dict[str, Any]] = [dict(entry) for entry in record]
+
+    def due(self, step: int, *, last: bool) -> bool:
+        """Whether an evaluation belongs to this step and was not made yet."""
+        if self._heldout is None or any(entry["step"] == step for entry in self.record):
+            return False
+        return last or step % self._period == 0
+
+    def evaluate(
+        self, step: int, state: TrainState, writer: MetricWriter | None, progress: Progress
+    ) -> float:
+        """Scores the held-out tasks and records it; returns the selection metric."""
+        assert self._heldout is not None
+        result = self._heldout(state.params)
+        self.record.append({"step": step, "value": result.average, "values": result.values()})
+        if writer is not None:
+            writer.scalars(step, "held_out", figures(result))
+            writer.texts(step, sample_texts(result))
+        beaten = sum(t.score > t.baseline.value for t in result.tasks)
+        progress.say(
+            f"step {step}: held-out average {result.average:.4f} (baseline {result.baseline:.4f}; "
+            f"{beaten} of {len(result.tasks)} tasks above theirs; {result.seconds:.1f} s)"
+        )
+        return result.average
+
+    def save(
+        self, step: int, state: TrainState, *, extra: Mapping[str, Any], value: float | None
+    ) -> None:
+        """Saves the state; after an evaluation waits until it is on disk, then names the best."""
+        extra = {**extra, "evaluations": self.record}
+        self._checkpoints.save(step, state, extra=extra, metric=value)
+        if value is not None:
+            self._checkpoints.wait()
+            self.write_best()
+
+    def best(self) -> dict[str, Any] | None:
+        """The evaluation of the best kept step: {"step", "value", "values"}."""
+        step = self._checkpoints.best()
+        return next((entry for entry in self.record if entry["step"] == step), None)
+
+    def write_best(self) -> None:
+        """Writes best.json."""
+        best = self.best()
+        if best is not None and self._folder is not None:
+            self._folder.write_best(
+                step=best["step"], metric=METRIC, value=best["value"], values=best["values"]
+            )
+
+
+def figures(result: EvaluationResult) -> dict[str, float]:
+    """An evaluation as flat figures: average, baseline, and each task's score."""
+    flat = {"average": result.average, "baseline": result.baseline, "seconds": result.seconds}
+    return flat | {f"task/{name}": score for name, score in result.values().items()}
+
+
+def sample_texts(result: EvaluationResult) -> dict[str, str]:
+    """Each task's sample predictions as text."""
+    return {
+        f"held_out/{task.name}": "\n\n".join(
+            f"inputs:     {s.inputs}\ntarget:     {s.target}\nprediction: {s.prediction}"
+            f"\n{'right' if s.correct else 'wrong'}"
+            for s in task.samples
+        )
+        for task in result.tasks
+    }
+
+
+def result_table(label: str, result: EvaluationResult) -> str:
+    """Scores beside baselines, a line a task and the averages."""
+    lines = [
+        f"{label}: {len(result.tasks)} tasks",
+        f"{'task':<44} {'n':>5} {'score':>7} {'base':>7}",
+    ]
+    lines += [
+        f"{t.name:<44} {t.num_examples:>5} {t.score:>7.3f} {t.baseline.value:>7.3f}"
+        for t in result.tasks
+    ]
+    total = sum(t.num_examples for t in result.tasks)
+    lines.append(f"{'average':<44} {total:>5} {result.average:>7.3f} {result.baseline:>7.3f}")
+    return "\n".join(lines)
+
+
+def write_final(path: Path, *, step: int, results: Mapping[str, EvaluationResult]) -> None:
+    """Writes the evaluations of the chosen step as JSON: scores, baselines, counts by task."""
+    record = {
+        "step": step,
+        "sets": {
+            label: {
+                "average": _number(result.average),
+                "baseline": _number(result.baseline),
+                "tasks": {
+                    t.name: {
+                        "score": _number(t.score),
+                        "baseline": _number(t.baseline.value),
+                        "examples": t.num_examples,
+                        "group": t.group,
+                    }
+                    for t in result.tasks
+                },
+            }
+            for label, result in results.items()
+        },
+    }
+    write_whole(path, json.dumps(record, indent=2, allow_nan=False) + "\n")
+
+
+def _number(value: float) -> float | None:
+    return value if math.isfinite(value) else None

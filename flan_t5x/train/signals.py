@@ -1,0 +1,79 @@
+"""SIGTERM and SIGINT as a request: the loop looks at it after each step, saves and ends."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Any
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class StopRequest:
+    """Catches the signals while it is open.
+
+    A signal only sets a flag. After a first Ctrl-C the previous handler is back, so a second
+    one ends the process at once; further SIGTERMs change nothing (`timeout` sends two).
+    Outside the main thread, where Python has no signal handlers, nothing is caught and nothing
+    is ever requested.
+
+    Example:
+        >>> with StopRequest() as stop:
+        ...     stop.requested
+        False
+    """
+
+    def __init__(self) -> None:
+        self.signal: signal.Signals | None = None
+        self._previous: dict[signal.Signals, Any] = {}
+
+    @property
+    def requested(self) -> bool:
+        """Whether this process was asked to stop."""
+        return self.signal is not None
+
+    @property
+    def name(self) -> str:
+        """``SIGTERM`` or ``SIGINT``; empty before a request, or where another process got it."""
+        return self.signal.name if self.signal is not None else ""
+
+    def agreed(self) -> bool:
+        """Whether any process of the run was asked; all processes must call it at the same step.
+
+        Costs one small collective where there are several processes, nothing otherwise.
+        """
+        import jax
+
+        if jax.process_count() == 1:
+            return self.requested
+        import numpy as np
+        from jax.experimental import multihost_utils
+
+        return bool(np.any(multihost_utils.process_allgather(np.array(self.requested))))
+
+    def __enter__(self) -> StopRequest:
+        if threading.current_thread() is threading.main_thread():
+            for number in SIGNALS:
+                self._previous[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for number in SIGNALS:
+            self._restore(number)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.signal = self.signal or signal.Signals(number)
+        if number == signal.SIGINT:
+            self._restore(signal.SIGINT)
+
+    def _restore(self, number: signal.Signals) -> None:
+        if number in self._previous:
+            handler = self._previous.pop(number)
+            # None: the earlier handler was not set from Python and cannot be put back.
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)

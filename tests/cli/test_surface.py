@@ -1,0 +1,62 @@
+"""The command line is frozen here: a change to it is a change to this file, made on purpose."""
+
+from __future__ import annotations
+
+import argparse
+
+from flan_t5x.cli.arguments import make_parser
+from flan_t5x.cli.gin_config import ENTRY_POINTS
+
+TASKS = ["--task_module", "--data_dir"]
+GIN = ["--gin_file", "--gin_bindings", "--gin_search_paths"]
+PROCESSES = ["--coordinator_address", "--process_count", "--process_index"]
+
+SURFACE = {
+    "flan-t5x": ["--version", "COMMAND", "--verbose"],
+    "flan-t5x train": [*GIN, *TASKS, *PROCESSES, "--dry_run", "--verbose"],
+    "flan-t5x eval": [*GIN, *TASKS, *PROCESSES, "--verbose"],
+    "flan-t5x infer": [*GIN, *TASKS, *PROCESSES, "--verbose"],
+    "flan-t5x cache": [*GIN, *TASKS, "--verbose"],
+    "flan-t5x tasks": ["PART", "--verbose"],
+    "flan-t5x tasks list": [*TASKS, "--json", "--verbose"],
+    "flan-t5x tasks show": [*TASKS, "--json", "NAME", "--verbose"],
+    "flan-t5x tasks preview": [
+        *TASKS,
+        "--json",
+        "NAME",
+        "--num",
+        "--split",
+        "--seed",
+        "--vocabulary",
+        "--inputs_length",
+        "--verbose",
+    ],
+}
+
+ENTRIES = {
+    "train": "flan_t5x.train.loop.train",
+    "eval": "flan_t5x.evaluation.run.evaluate",
+    "infer": "flan_t5x.evaluation.infer.infer",
+    "cache": "flan_t5x.data.build.build_cache",
+}
+
+
+def surface(parser: argparse.ArgumentParser) -> dict[str, list[str]]:
+    names: list[str] = []
+    below: dict[str, list[str]] = {}
+    for action in parser._actions:
+        if isinstance(action, argparse._HelpAction):
+            continue
+        names.append(action.option_strings[0] if action.option_strings else str(action.metavar))
+        if isinstance(action, argparse._SubParsersAction):
+            for child in action.choices.values():
+                below |= surface(child)
+    return {parser.prog: names, **below}
+
+
+def test_options_of_every_command() -> None:
+    assert surface(make_parser()) == SURFACE
+
+
+def test_entry_points() -> None:
+    assert ENTRY_POINTS == ENTRIES

@@ -1,0 +1,186 @@
+"""Sizes, isolation of packed examples, dropout, and the mathematics of small parts."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flan_t5x.errors import UserError
+from flan_t5x.model.config import T5Config
+from flan_t5x.model.layers import relative_position_bucket, toeplitz
+from flan_t5x.model.losses import loss_sums
+from flan_t5x.model.model import Model
+from flan_t5x.train.step import dropout_keys
+
+SMALL = T5Config(
+    vocab_size=64, emb_dim=32, num_heads=2, head_dim=16, mlp_dim=48,
+    num_encoder_layers=2, num_decoder_layers=2,
+)  # fmt: skip
+SIZES = {
+    "small": (512, 6, 8, 1024, 76_961_152),
+    "base": (768, 12, 12, 2048, 247_577_856),
+    "large": (1024, 16, 24, 2816, 783_150_080),
+    "xl": (2048, 32, 24, 5120, 2_849_757_184),
+    "xxl": (4096, 64, 24, 10240, 11_135_332_352),
+}
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_published_parameter_counts(size: str) -> None:
+    """Built abstractly (no memory), counted, and compared with the arithmetic."""
+    emb, heads, layers, mlp, published = SIZES[size]
+    config = T5Config(
+        vocab_size=32128, emb_dim=emb, num_heads=heads, head_dim=64, mlp_dim=mlp,
+        num_encoder_layers=layers, num_decoder_layers=layers,
+    )  # fmt: skip
+    leaves = jax.tree.leaves(Model(config).abstract_params)
+    assert sum(int(np.prod(x.shape)) for x in leaves) == published == config.num_parameters()
+
+
+def _examples(rng: np.random.Generator, count: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    return [
+        (
+            rng.integers(2, 64, size=rng.integers(2, 9)),
+            rng.integers(2, 64, size=rng.integers(1, 6)),
+        )
+        for _ in range(count)
+    ]
+
+
+def _pack(examples: list[tuple[np.ndarray, np.ndarray]], inputs: int, targets: int) -> dict:
+    batch = {
+        name: np.zeros((1, inputs if name.startswith("enc") else targets), np.int32)
+        for name in (
+            "encoder_input_tokens", "encoder_segment_ids", "decoder_input_tokens",
+            "decoder_target_tokens", "decoder_segment_ids",
+        )
+    }  # fmt: skip
+    i = t = 0
+    for number, (x, y) in enumerate(examples, 1):
+        batch["encoder_input_tokens"][0, i : i + len(x)] = x
+        batch["encoder_segment_ids"][0, i : i + len(x)] = number
+        batch["decoder_target_tokens"][0, t : t + len(y)] = y
+        batch["decoder_input_tokens"][0, t + 1 : t + len(y)] = y[:-1]
+        batch["decoder_segment_ids"][0, t : t + len(y)] = number
+        i, t = i + len(x), t + len(y)
+    return batch
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 2**16))
+def test_packed_logits_equal_the_example_alone(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    model = Model(SMALL)
+    params = model.init(jax.random.key(0))
+    examples = _examples(rng, 4)
+    logits = jax.jit(model.logits)(params, _pack(examples, 40, 24))
+    at = 0
+    for x, y in examples:
+        alone = jax.jit(model.logits)(params, _pack([(x, y)], 40, 24))
+        np.testing.assert_allclose(
+            logits[0, at : at + len(y)], alone[0, : len(y)], atol=1e-5, rtol=1e-5
+        )
+        at += len(y)
+
+
+def test_scan_unroll_and_remat_do_not_change_gradients() -> None:
+    batch = _pack(_examples(np.random.default_rng(3), 3), 32, 16)
+    keys = dropout_keys(0, jnp.int32(5), jnp.arange(1))
+
+    def gradient(**changes: object) -> object:
+        model = Model(dataclasses.replace(SMALL, dropout_rate=0.1, **changes))
+        params = model.init(jax.random.key(1))
+        return jax.grad(lambda p: model.logits(p, batch, dropout_keys=keys).sum())(params)
+
+    reference = gradient()
+    for changes in ({"unroll_layers": 0}, {"remat_policy": "full"}, {"remat_policy": "minimal"}):
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, atol=2e-4, rtol=2e-4),
+            reference,
+            gradient(**changes),
+        )
+
+
+def test_dropout_belongs_to_the_row_not_to_the_batch() -> None:
+    model = Model(dataclasses.replace(SMALL, dropout_rate=0.3))
+    params = model.init(jax.random.key(0))
+    one = _pack(_examples(np.random.default_rng(0), 3), 32, 16)
+    batch = {name: np.repeat(x, 4, axis=0) for name, x in one.items()}
+    keys = dropout_keys(7, jnp.int32(3), jnp.arange(4))
+    whole = model.logits(params, batch, dropout_keys=keys)
+    part = model.logits(params, one, dropout_keys=keys[2:3])
+    np.testing.assert_allclose(whole[2], part[0], atol=1e-5)
+    assert not np.allclose(whole[1], whole[2], atol=1e-3)
+    other_step = dropout_keys(7, jnp.int32(4), jnp.arange(4))
+    assert not np.allclose(whole, model.logits(params, batch, dropout_keys=other_step), atol=1e-3)
+
+
+@given(q=st.integers(1, 9), k=st.integers(1, 9))
+@settings(max_examples=30, deadline=None)
+def test_toeplitz_lays_distances_along_diagonals(q: int, k: int) -> None:
+    values = np.arange(2 * (q + k - 1), dtype=np.float32).reshape(2, -1)
+    expected = [[[values[h, j - i + q - 1] for j in range(k)] for i in range(q)] for h in range(2)]
+    np.testing.assert_array_equal(toeplitz(jnp.asarray(values), q, k), expected)
+
+
+def test_buckets_are_exact_nearby_and_capped_far_away() -> None:
+    def bucket(distance: int, *, bidirectional: bool) -> int:
+        return int(
+            relative_position_bucket(
+                jnp.asarray(distance),
+                bidirectional=bidirectional,
+                num_buckets=32,
+                max_distance=128,
+            )
+        )
+
+    assert [bucket(-d, bidirectional=False) for d in (0, 1, 15, 16, 127, 128, 5000)] == [
+        0, 1, 15, 16, 31, 31, 31,
+    ]  # fmt: skip
+    assert bucket(3, bidirectional=False) == 0
+    assert [bucket(-d, bidirectional=True) for d in (0, 7, 8, 5000)] == [0, 7, 8, 15]
+    assert [bucket(d, bidirectional=True) for d in (1, 7, 8, 5000)] == [17, 23, 24, 31]
+
+
+def test_loss_by_hand_and_smoothing_of_a_perfect_prediction() -> None:
+    logits = jnp.log(jnp.asarray([[[0.7, 0.2, 0.1], [0.1, 0.1, 0.8]]]))
+    sums = loss_sums(logits, jnp.asarray([[0, 1]]), jnp.asarray([[1, 0]]), z_loss=0.0)
+    np.testing.assert_allclose(sums.loss, -np.log(0.7), rtol=1e-6)
+    assert (float(sums.weight), float(sums.correct)) == (1.0, 1.0)
+    shifted = loss_sums(logits + 2.0, jnp.asarray([[0, 1]]), jnp.asarray([[1, 0]]), z_loss=0.5)
+    np.testing.assert_allclose(shifted.z_loss, 0.5 * 2.0**2, rtol=1e-5)
+    smooth = jnp.log(jnp.asarray([[[0.9, 0.05, 0.05]]]))
+    best = loss_sums(
+        smooth, jnp.asarray([[0]]), jnp.asarray([[1]]), z_loss=0.0, label_smoothing=0.1
+    )
+    np.testing.assert_allclose(best.loss, 0.0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"dtype": "float16"}, "overflows in float16"),
+        ({"emb_dim": 0}, "positive whole number"),
+        ({"dropout_rate": 1.0}, "0 <= rate < 1"),
+        ({"remat_policy": "some"}, "remat_policy"),
+        ({"mlp_activations": ("gelu", "swish")}, "mlp_activations"),
+    ],
+)
+def test_bad_sizes_are_refused_by_name(changes: dict, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        dataclasses.replace(SMALL, **changes)
+
+
+def test_unknown_attention_names_the_near_one() -> None:
+    model = Model(dataclasses.replace(SMALL, attention="reference"))
+    config = dataclasses.replace(SMALL, attention="referense")
+    with pytest.raises(UserError, match="'reference'"):
+        Model(config).logits(
+            model.init(jax.random.key(0)), _pack(_examples(np.random.default_rng(0), 1), 16, 8)
+        )
