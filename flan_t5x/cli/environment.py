@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.abc
 import importlib.machinery
 import importlib.util
+import logging
 import os
 import re
 import sys
@@ -37,12 +38,20 @@ def prepare(*, verbose: bool) -> None:
     if "JAX_PLATFORMS" not in os.environ and not accelerator_visible():
         os.environ["JAX_PLATFORMS"] = "cpu"
     if verbose:
+        _loud()
         return
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
     warnings.simplefilter("ignore", DeprecationWarning)
     if not any(isinstance(finder, _QuietTensorFlow) for finder in sys.meta_path):
         sys.meta_path.insert(0, _QuietTensorFlow())
+
+
+def _loud() -> None:
+    import absl.logging
+
+    logging.basicConfig(level=logging.INFO)
+    absl.logging.set_verbosity(absl.logging.INFO)
 
 
 def accelerator_visible(devices: Path = Path("/dev")) -> bool:

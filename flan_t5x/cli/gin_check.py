@@ -111,8 +111,11 @@ def _no_undefined_macro(config: Bindings, places: Mapping[Key, str]) -> None:
                 name = _macro(reference)
                 if name is not None and name not in defined:
                     place = places.get(Key(scope, selector, parameter), "the configuration")
-                    hint = nearest(name, defined) or f"add --gin.{name}=VALUE"
-                    raise UserError(f"{place}: %{name} is not defined: {hint}")
+                    near = nearest(name, defined)
+                    raise UserError(
+                        f"{place}: no file or flag defines %{name}: {near}{' ' if near else ''}"
+                        f"Add the --gin_file that defines it, or --gin.{name}=VALUE"
+                    )
 
 
 def _no_flag_without_effect(
@@ -192,7 +195,7 @@ def _no_wrong_type(config: Bindings, visits: Sequence[Visit], places: Mapping[Ke
             if key.parameter not in known:  # taken by **kwargs
                 continue
             annotation = known[key.parameter].annotation
-            source, value = _behind_macros(config, key, bound)
+            source, value = behind_macros(config, key, bound)
             if annotation is inspect.Parameter.empty or fits(
                 _literal(config, value), resolve(annotation, namespace)
             ):
@@ -208,7 +211,7 @@ def _no_wrong_type(config: Bindings, visits: Sequence[Visit], places: Mapping[Ke
             )
 
 
-def _behind_macros(config: Bindings, key: Key, value: object) -> tuple[Key, object]:
+def behind_macros(config: Bindings, key: Key, value: object) -> tuple[Key, object]:
     """The binding that a chain of macros ends in."""
     seen = [key]
     while (name := _macro(value)) is not None:
@@ -224,7 +227,7 @@ def _literal(config: Bindings, value: object) -> object:
     """The value with macros replaced; what a reference will give is not known yet."""
     if isinstance(value, ConfigurableReference):
         if _macro(value) is not None:
-            return _literal(config, _behind_macros(config, Key("", "", ""), value)[1])
+            return _literal(config, behind_macros(config, Key("", "", ""), value)[1])
         return ANYTHING if value.evaluate else value.configurable.wrapped
     if isinstance(value, dict):
         return {key: _literal(config, item) for key, item in value.items()}

@@ -19,7 +19,7 @@ from typing import Any
 
 import gin.config
 
-from flan_t5x.cli.gin_check import check
+from flan_t5x.cli.gin_check import behind_macros, check
 from flan_t5x.cli.gin_flags import Binding
 from flan_t5x.cli.gin_read import Key, Reader, at
 from flan_t5x.cli.messages import one_line
@@ -73,13 +73,18 @@ class Configuration:
         return arguments
 
     def _placed(self, error: Exception) -> str:
+        """The error's line, with the place of the binding it speaks of, as far as can be told."""
         called = re.search(r"In call to configurable '([\w.]+)'", str(error))
         name = called.group(1) if called else self.entry.name
-        places = [
-            place for key, place in self.places.items() if key.selector.rsplit(".", 1)[-1] == name
-        ]
-        where = f" (configured in {places[-1]})" if places else ""
-        return f"{name}: {one_line(error)}{where}"
+        message = one_line(error).removeprefix(f"{name}: ").removeprefix(f"{name}.")
+        keys = [key for key in self.places if key.selector.rsplit(".", 1)[-1] == name]
+        named = [key for key in keys if re.search(rf"\b{key.parameter}\b", message)]
+        where = ""
+        for key in (named or keys)[-1:]:
+            value = gin.config._CONFIG[key.scope, key.selector][key.parameter]
+            source, _ = behind_macros(gin.config._CONFIG, key, value)
+            where = f" (set in {self.places[source]})"
+        return f"{name}: {message}{where}"
 
 
 def operative_config() -> str:

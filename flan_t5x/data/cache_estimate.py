@@ -20,7 +20,7 @@ from flan_t5x.data.cache_workers import SMALL_ROWS, default_workers
 _SAMPLES = 8
 _ROWS = 48  # of one sample
 _COMPRESSED = 0.55  # what zstd leaves of int32 tokens of natural text (measured: 0.49)
-_SPLIT_SECONDS = 0.01  # files, checksums and a rename
+_SPLIT_SECONDS = 0.003  # index, report, manifest and a rename, all in the parent
 _START_SECONDS = 0.8  # until spawned workers are at work
 
 
@@ -53,42 +53,62 @@ def measure(
     free = shutil.disk_usage(_existing(Path(cache_dir))).free
     if not missing:
         return Estimate(0.0, 0, keys, 0, free)
-    seconds_per_row, bytes_per_row = _sampled(missing, spec)
+    cost = _sampled(missing, spec)
     count = min(default_workers() if num_workers is None else max(1, num_workers), shards)
-    seconds = seconds_per_row * rows + _SPLIT_SECONDS * len(missing)
+    seconds = cost.row_seconds * rows + cost.shard_seconds * shards
     if count > 1 and rows > SMALL_ROWS:
         seconds = seconds / count + _START_SECONDS
+    seconds += _SPLIT_SECONDS * len(missing)
     size = sum(
-        max(int(bytes_per_row * entry.num_rows), SMALLEST_SHARD * entry.num_shards)
+        max(int(cost.row_bytes * entry.num_rows), SMALLEST_SHARD * entry.num_shards)
         + 8 * entry.num_rows  # the lengths index
         for entry in missing
     )
     return Estimate(seconds, size, keys, rows, free)
 
 
-def _sampled(missing: Sequence[Entry], spec: CacheSpec) -> tuple[float, float]:
-    """Seconds and bytes per row; big splits are sampled more often, as they weigh more."""
+@dataclass(frozen=True)
+class _Cost:
+    """Seconds and bytes of a row, and seconds of a shard beside its rows."""
+
+    row_seconds: float
+    row_bytes: float
+    shard_seconds: float
+
+
+def _sampled(missing: Sequence[Entry], spec: CacheSpec) -> _Cost:
+    """What rows cost; big splits are sampled more often, as they weigh more."""
     settings = RenderSettings(
         spec.vocabulary, spec.feature_lengths["inputs"], spec.feature_lengths["targets"]
     )
     builder = ShardBuilder(settings, lambda rows: None, lambda: False)
     ends = np.cumsum([entry.num_rows for entry in missing])
-    seconds, size, rows = 0.0, 0, 0
+    seconds, shard_seconds, size, rows = 0.0, 0.0, 0, 0
     with tempfile.TemporaryDirectory() as folder:
         for sample in range(_SAMPLES):
             place = (2 * sample + 1) * int(ends[-1]) // (2 * _SAMPLES)
             entry = missing[int(np.searchsorted(ends, place, side="right"))]
-            middle = min(entry.num_source_rows // 2, max(0, entry.num_source_rows - _ROWS))
-            last = min(middle + _ROWS, entry.num_source_rows)
+            first = max(0, (entry.num_source_rows - _ROWS) // 2)
+            last = min(first + _ROWS, entry.num_source_rows)
             path = Path(folder) / str(sample)
-            # One row first: opening files, exemplars and the vocabulary happens once.
-            builder.build(_unit(entry, middle, middle + 1, path))
-            began = time.perf_counter()
-            result = builder.build(_unit(entry, middle, last, path))
-            seconds += time.perf_counter() - began
-            size += result.record_bytes
-            rows += last - middle
-    return seconds / rows, _COMPRESSED * size / rows
+            # Twice one row: what is loaded once, and what a shard costs by itself.
+            _timed(builder, entry, first, first + 1, path)
+            shard = _timed(builder, entry, first, first + 1, path)[0]
+            took, written = _timed(builder, entry, first, last, path)
+            seconds += max(0.0, took - shard)
+            shard_seconds += shard
+            size += written
+            rows += last - first
+    return _Cost(seconds / rows, _COMPRESSED * size / rows, shard_seconds / _SAMPLES)
+
+
+def _timed(
+    builder: ShardBuilder, entry: Entry, start: int, stop: int, path: Path
+) -> tuple[float, int]:
+    """Seconds and record bytes of a shard of these rows."""
+    began = time.perf_counter()
+    result = builder.build(_unit(entry, start, stop, path))
+    return time.perf_counter() - began, result.record_bytes
 
 
 def _unit(entry: Entry, start: int, stop: int, path: Path) -> Unit:

@@ -18,6 +18,7 @@ from flan_t5x.data.formats import RENDERER_VERSION
 from flan_t5x.data.vocabulary import Vocabulary
 from flan_t5x.errors import UserError, nearest
 
+EXEMPLARS = "exemplars"  # a split that only few-shot prompts draw from (see `fewshot`)
 FEATURES = ("inputs", "targets")
 ROWS_PER_SHARD = 16_384  # of source rows, so that the number of shards is known beforehand
 
@@ -31,7 +32,8 @@ class CacheSpec:
         vocabulary: tokenizes inputs and targets.
         feature_lengths: the most tokens of ``"inputs"`` and ``"targets"``, end-of-sequence
             included. Longer inputs are cut, rows with longer targets are rejected.
-        splits: names of splits, the same for all tasks; None takes all that a source has.
+        splits: names of splits, the same for all tasks; None takes all that a source has, but
+            "exemplars".
         max_examples: the most rows of a task split, chosen evenly over its length; None for all.
         seed: of the choice that `max_examples` makes. How a row is rendered depends on the
             task's own seed.
@@ -172,7 +174,10 @@ def _components(task: TaskDefinition, spec: CacheSpec, vocabulary: str) -> dict[
 
 def _splits_of(task: TaskDefinition, splits: Sequence[str] | None) -> Sequence[str]:
     there = list(task.source.splits)
-    wanted = there if splits is None else list(dict.fromkeys(splits))
+    if splits is None:
+        wanted = [split for split in there if split != EXEMPLARS]
+    else:
+        wanted = list(dict.fromkeys(splits))
     if not wanted:
         raise UserError(f"task {task.name!r} has no splits to cache; its source has {there}")
     for split in wanted:

@@ -159,6 +159,8 @@ class ShardWriter:
 @lru_cache(maxsize=MAX_OPEN_READERS)
 def _open_reader(path: str) -> ArrayRecordReader:
     """A reader, kept open. One pushed out closes when its last user lets go of it."""
+    with open(path, "rb"):
+        pass  # no such file, no permission, too many open files: not the file's own fault
     reader = ArrayRecordReader(path, READER_OPTIONS)
     if not reader.ok():
         raise CacheDamage(f"{path} cannot be opened as ArrayRecord")
@@ -234,7 +236,8 @@ class CachedSplit:
 
         Raises:
             IndexError: a position out of range.
-            UserError: a damaged file; the split is marked, the next start rebuilds it.
+            UserError: a file that cannot be read, or a damaged one; a damaged split is marked,
+                so that the next start rebuilds it.
         """
         wanted = np.asarray(indices, dtype=np.int64).reshape(-1)
         if wanted.size == 0:
@@ -248,6 +251,11 @@ class CachedSplit:
         try:
             records = self._records(wanted)
             return [decode_record(r, i, t) for r, (i, t) in zip(records, sizes, strict=True)]
+        except OSError as error:
+            raise UserError(
+                f"the token cache {self.directory} cannot be read ({error.filename}: "
+                f"{error.strerror}). Run the same command again: what is missing is built."
+            ) from error
         except (CacheDamage, RuntimeError, ValueError) as error:
             mark_damaged(self.directory, str(error))
             raise UserError(

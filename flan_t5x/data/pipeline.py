@@ -197,9 +197,10 @@ class Stream:
     def draws_seen(self, state: StreamState) -> dict[str, int]:
         """How many examples of each task stand before `state`, repetitions counted."""
         window = self._window_at(state)
-        counts = self._order.draws_before(state.window) + np.bincount(
-            window.task[: window.bounds[state.row]], minlength=len(self.names)
-        )
+        with self._lock:
+            before = self._order.draws_before(state.window)
+        part = window.task[: window.bounds[state.row]]
+        counts = before + np.bincount(part, minlength=len(self.names))
         return dict(zip(self.names, counts.tolist(), strict=True))
 
     def epochs_seen(self, state: StreamState) -> dict[str, float]:

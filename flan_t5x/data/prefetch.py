@@ -35,7 +35,8 @@ class Prefetcher:
         stream: where batches come from; called from the thread only.
         state: where to begin.
         rows: which rows of each global batch to make (this host's); None for all.
-        depth: how many batches to hold ready at the most.
+        depth: how many batches to hold ready at the most. Planning a window takes as long as
+            several steps of a small model; the batches held must last that long.
 
     Attributes:
         wait_seconds: how long all calls of `next` together waited.
@@ -48,7 +49,7 @@ class Prefetcher:
         state: StreamState,
         *,
         rows: Sequence[int] | None = None,
-        depth: int = 3,
+        depth: int = 8,
     ) -> None:
         if depth < 1:
             raise ValueError(f"depth {depth} holds no batch")

@@ -1,7 +1,9 @@
 """Our definitions as real `seqio.Task`s and `seqio.Mixture`s.
 
 The task's source yields rows, its preprocessors render (the same `render` as the token cache),
-tokenize and append the end of sequence. Importing this module imports TensorFlow: about 6 s.
+tokenize and append the end of sequence. Metrics and extractors are handed in as the tables of
+`flan_t5x.evaluation`, which stands above this package. Importing this module imports
+TensorFlow: about 6 s.
 """
 
 from __future__ import annotations
@@ -27,8 +29,9 @@ from flan_t5x.data.formats import render
 from flan_t5x.data.registry import get_mixture, resolve
 from flan_t5x.data.vocabulary import Vocabulary
 from flan_t5x.errors import UserError
-from flan_t5x.evaluation.extraction import EXTRACTORS
-from flan_t5x.evaluation.metrics import METRICS
+
+MetricTable = Mapping[str, Callable[..., Mapping[str, float]]]
+ExtractorTable = Mapping[str, Callable[[str], str]]
 
 DEFAULT_LENGTHS: Mapping[str, int] = {"inputs": 512, "targets": 128}
 
@@ -170,9 +173,7 @@ def _drop_long_targets(
     return dataset.filter(lambda example: tf.size(example["targets"]) <= room)
 
 
-def _postprocess(extract: str) -> Callable[..., str]:
-    extractor = EXTRACTORS[extract]
-
+def _postprocess(extractor: Callable[[str], str]) -> Callable[..., str]:
     def postprocess(decoded: str, **unused: Any) -> str:
         return extractor(decoded)
 
@@ -183,6 +184,8 @@ def to_seqio_task(
     definition: TaskDefinition,
     *,
     vocabulary: Vocabulary,
+    metrics: MetricTable,
+    extractors: ExtractorTable,
     feature_lengths: Mapping[str, int] | None = None,
 ) -> seqio.Task:
     """The task as a `seqio.Task`, registered under its name.
@@ -194,6 +197,9 @@ def to_seqio_task(
     Args:
         definition: the task.
         vocabulary: of inputs and targets.
+        metrics: what the task's metric names mean: `flan_t5x.evaluation.metrics.METRICS`.
+        extractors: what its extractor's name means:
+            `flan_t5x.evaluation.extraction.EXTRACTORS`.
         feature_lengths: tokens of "inputs" and "targets", end of sequence included: the budget
             of few-shot prompts where ``get_dataset`` is given no sequence length.
 
@@ -201,8 +207,8 @@ def to_seqio_task(
         UserError: for an unknown metric or extractor, or a source that cannot be read.
     """
     for kind, names, known in (
-        ("metric", definition.metrics, METRICS),
-        ("extractor", (definition.extract,), EXTRACTORS),
+        ("metric", definition.metrics, metrics),
+        ("extractor", (definition.extract,), extractors),
     ):
         for name in names:
             if name not in known:
@@ -228,8 +234,8 @@ def to_seqio_task(
             seqio.preprocessors.append_eos_after_trim,
         ],
         output_features={"inputs": feature, "targets": feature},
-        metric_fns=[METRICS[name] for name in definition.metrics],
-        postprocess_fn=_postprocess(definition.extract),
+        metric_fns=[metrics[name] for name in definition.metrics],
+        postprocess_fn=_postprocess(extractors[definition.extract]),
     )
     _made_of[definition.name] = made_of
     return task
@@ -242,6 +248,8 @@ def to_seqio_mixture(
     definition: MixtureDefinition | str,
     *,
     vocabulary: Vocabulary,
+    metrics: MetricTable,
+    extractors: ExtractorTable,
     feature_lengths: Mapping[str, int] | None = None,
 ) -> seqio.Mixture:
     """The mixture as a `seqio.Mixture` of its resolved tasks, with our rates; registers all.
@@ -249,6 +257,8 @@ def to_seqio_mixture(
     Args:
         definition: a mixture that the registry knows, or its name.
         vocabulary: see `to_seqio_task`.
+        metrics: see `to_seqio_task`.
+        extractors: see `to_seqio_task`.
         feature_lengths: see `to_seqio_task`.
 
     Raises:
@@ -257,7 +267,13 @@ def to_seqio_mixture(
     name = definition if isinstance(definition, str) else definition.name
     get_mixture(name)
     rates = []
-    make = functools.partial(to_seqio_task, vocabulary=vocabulary, feature_lengths=feature_lengths)
+    make = functools.partial(
+        to_seqio_task,
+        vocabulary=vocabulary,
+        metrics=metrics,
+        extractors=extractors,
+        feature_lengths=feature_lengths,
+    )
     for weighted in resolve(name):
         make(weighted.task)
         rates.append((weighted.task.name, weighted.rate))

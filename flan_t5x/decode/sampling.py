@@ -82,6 +82,7 @@ def decode(
     encoder_mask = encoder_input_tokens > 0
     batch = encoder_input_tokens.shape[0]
     cache = network.start_cache(network.encode(encoder_input_tokens), max_length)
+    bias = network.decode_bias(max_length)
 
     class Loop(NamedTuple):
         position: Int[Array, ""]
@@ -96,7 +97,11 @@ def decode(
 
     def step(loop: Loop) -> Loop:
         logits, cache = network.decode_step(
-            loop.last, loop.cache, position=loop.position, encoder_mask=encoder_mask
+            loop.last,
+            loop.cache,
+            position=loop.position,
+            bias=bias,
+            encoder_mask=encoder_mask,
         )
         if keys is None or sampling.temperature == 0.0:
             chosen = jnp.argmax(logits, axis=-1).astype(jnp.int32)

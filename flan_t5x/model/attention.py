@@ -123,24 +123,35 @@ class Attention(nnx.Module):
     def decode(
         self,
         x: Float[Array, "batch 1 dim"],
-        cache: KeyValues,
+        past: KeyValues,
         *,
         position: Int[Array, ""],
-        bias: Float[Array, "1 heads 1 keys"] | None,
+        bias: Float[Array, "1 heads 1 keys"],
     ) -> tuple[Float[Array, "batch 1 dim"], KeyValues]:
-        """One decoding step of self-attention: writes position, attends to 0..position.
+        """One decoding step of self-attention, over positions 0..position.
+
+        The past is only read: the new token's key and value are returned, and the caller writes
+        those of all layers into the cache at once. Writing here would copy the whole cache
+        once per layer and step.
 
         Args:
             x: the new token's features.
-            cache: keys and values of all positions, [batch, max_length, heads, head_dim].
+            past: keys and values of all positions, [batch, max_length, heads, head_dim]; what
+                stands at `position` and after is ignored.
             position: index of the new token.
             bias: its row of the relative position bias.
+
+        Returns:
+            The mixed features, and the new token's key and value, [batch, 1, heads, head_dim].
         """
+        query = self.heads(self.query(x))
         new = self.keys(x)
-        cache = KeyValues(
-            jax.lax.dynamic_update_slice_in_dim(cache.key, new.key, position, axis=1),
-            jax.lax.dynamic_update_slice_in_dim(cache.value, new.value, position, axis=1),
-        )
-        seen = jnp.arange(cache.key.shape[1]) <= position
-        mask = jnp.broadcast_to(seen, (x.shape[0], 1, cache.key.shape[1]))
-        return self(x, cache, bias=bias, mask=mask), cache
+        before = jnp.einsum("bqhc,bkhc->bhqk", query, past.key).astype(jnp.float32)
+        before = jnp.where(jnp.arange(bias.shape[-1]) < position, before + bias, MASKED)
+        own_bias = jax.lax.dynamic_slice_in_dim(bias, position, 1, axis=-1)
+        own = jnp.einsum("bqhc,bkhc->bhqk", query, new.key).astype(jnp.float32) + own_bias
+        weights = jax.nn.softmax(jnp.concatenate([before, own], axis=-1), axis=-1)
+        weights = weights.astype(past.value.dtype)
+        mixed = jnp.einsum("bhqk,bkhc->bqhc", weights[..., :-1], past.value)
+        mixed = mixed + jnp.einsum("bhqk,bkhc->bqhc", weights[..., -1:], new.value)
+        return self.out(mixed.reshape(*mixed.shape[:2], -1)), new

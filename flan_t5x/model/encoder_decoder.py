@@ -102,13 +102,13 @@ class DecoderLayer(nnx.Module):
         position: Int[Array, ""],
         cross_mask: Bool[Array, "batch 1 inputs"],
     ) -> tuple[Float[Array, "batch 1 dim"], KeyValues]:
-        """One new token through the layer; returns its output and the updated self cache."""
+        """One new token through the layer; returns its output, key and value."""
         x = self.pre_self_attention_layer_norm(y)
-        x, self_cache = self.self_attention.decode(x, cache.self_keys, position=position, bias=bias)
+        x, new = self.self_attention.decode(x, cache.self_keys, position=position, bias=bias)
         y = y + x
         x = self.pre_cross_attention_layer_norm(y)
         y = y + self.encoder_decoder_attention(x, cache.cross_keys, mask=cross_mask)
-        return y + self.mlp(self.pre_mlp_layer_norm(y), Dropout(0.0, None)), self_cache
+        return y + self.mlp(self.pre_mlp_layer_norm(y), Dropout(0.0, None)), new
 
 
 class LayerCache(NamedTuple):
@@ -316,27 +316,34 @@ class EncoderDecoder(nnx.Module):
         _, cross = scan_layers(self.decoder.layers, step, None, config=c)
         return LayerCache(KeyValues(zeros, zeros), cross)
 
+    def decode_bias(self, max_length: int) -> Float[Array, "1 heads length length"]:
+        """The decoder's position bias; computed once per prompt, a row of it used per step."""
+        return self.decoder.relpos_bias(max_length, max_length)
+
     def decode_step(
         self,
         tokens: Int[Array, " batch"],
         cache: LayerCache,
         *,
         position: Int[Array, ""],
+        bias: Float[Array, "1 heads length length"],
         encoder_mask: Bool[Array, "batch inputs"],
     ) -> tuple[Float[Array, "batch vocab"], LayerCache]:
         """Logits for the token after `tokens`, which stand at `position`."""
-        max_length = cache.self_keys.key.shape[2]
-        bias = self.decoder.relpos_bias(max_length, max_length)
-        bias = jax.lax.dynamic_slice_in_dim(bias, position, 1, axis=2)
+        row = jax.lax.dynamic_slice_in_dim(bias, position, 1, axis=2)
         cross_mask = encoder_mask[:, None, :]
 
         def step(
             layer: DecoderLayer, y: jax.Array, layer_cache: LayerCache, n: jax.Array
         ) -> tuple[jax.Array, KeyValues]:
-            return layer.decode(y, layer_cache, bias=bias, position=position, cross_mask=cross_mask)
+            return layer.decode(y, layer_cache, bias=row, position=position, cross_mask=cross_mask)
 
         y = self.token_embedder(tokens[:, None])
-        y, self_keys = scan_layers(self.decoder.layers, step, y, cache, config=self.config)
+        y, new = scan_layers(self.decoder.layers, step, y, cache, config=self.config)
+        self_keys = KeyValues(  # [layers, batch, length, heads, head_dim]
+            jax.lax.dynamic_update_slice_in_dim(cache.self_keys.key, new.key, position, axis=2),
+            jax.lax.dynamic_update_slice_in_dim(cache.self_keys.value, new.value, position, axis=2),
+        )
         y = self.decoder.decoder_norm(y)
         return self.logits(y)[:, 0], LayerCache(self_keys, cache.cross_keys)
 

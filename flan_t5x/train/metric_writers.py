@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from flan_t5x.errors import UserError
 from flan_t5x.train.run_dir import MetricsLog, RunDirectory
 
 _RAW_TEXT = "    "  # Markdown for "as it is": predictions may hold any characters
@@ -22,14 +24,19 @@ class MetricWriter:
 
     Args:
         run: the opened model_dir.
-        resume_step: the restored step (0 for a new run): later figures are dropped from
-            `metrics.jsonl`, and TensorBoard is told to forget them.
+        resume_step: the restored step: later figures are dropped from `metrics.jsonl`, and
+            TensorBoard is told to forget them. -1 where nothing was restored: what a run that
+            died before its first save wrote about step 0 is written again.
+
+    Raises:
+        UserError: here and in every method, where a file cannot be written (disk full).
     """
 
-    def __init__(self, run: RunDirectory, *, resume_step: int = 0) -> None:
+    def __init__(self, run: RunDirectory, *, resume_step: int = -1) -> None:
         self._log: MetricsLog = run.metrics
         self._log.rewind(resume_step)
-        self._board = TensorBoardFile(run.tensorboard, purge_step=resume_step + 1)
+        with _disk_errors(run.tensorboard):
+            self._board = TensorBoardFile(run.tensorboard, purge_step=resume_step + 1)
 
     def scalars(self, step: int, kind: str, values: Mapping[str, Any]) -> None:
         """Writes numbers of one step.
@@ -46,18 +53,21 @@ class MetricWriter:
             for name, value in values.items()
             if not isinstance(value, str) and value is not None and math.isfinite(float(value))
         }
-        self._board.scalars(step, numbers)
+        with _disk_errors(self._board.folder):
+            self._board.scalars(step, numbers)
 
     def texts(self, step: int, texts: Mapping[str, str]) -> None:
         """Writes texts (sample predictions) to TensorBoard, shown exactly as given."""
-        for tag, text in texts.items():
-            lines = [_RAW_TEXT + line for line in text.split("\n")]
-            self._board.text(step, tag, "\n".join(lines))
+        with _disk_errors(self._board.folder):
+            for tag, text in texts.items():
+                lines = [_RAW_TEXT + line for line in text.split("\n")]
+                self._board.text(step, tag, "\n".join(lines))
 
     def close(self) -> None:
         """Closes the files."""
         self._log.close()
-        self._board.close()
+        with contextlib.suppress(OSError):  # was reported when it was written
+            self._board.close()
 
     def __enter__(self) -> MetricWriter:
         return self
@@ -87,6 +97,7 @@ class TensorBoardFile:
         from tensorboardX.event_file_writer import EventsWriter
         from tensorboardX.proto import event_pb2
 
+        self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         count = sum(1 for _ in folder.glob("*tfevents*"))
         self._event = event_pb2.Event
@@ -119,3 +130,11 @@ class TensorBoardFile:
 
     def _add(self, step: int, **what: Any) -> None:
         self._file.write_event(self._event(step=step, wall_time=time.time(), **what))
+
+
+@contextlib.contextmanager
+def _disk_errors(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"cannot write in {folder}: {error.strerror or error}") from error

@@ -23,7 +23,7 @@ Schedule = Callable[[Int[Array, ""]], Float[Array, ""]]
 
 
 class AdafactorState(NamedTuple):
-    """Second moments; a leaf that is not used has shape (0,).
+    """Second moments; a leaf that is not used is zeros of shape (1,), as in T5X.
 
     Attributes:
         step: steps taken, int32 scalar.
@@ -214,9 +214,9 @@ def _is_stacked(path: tuple[Any, ...]) -> bool:
 
 def _moment_shape(f: Factoring, shape: tuple[int, ...], drop: str) -> tuple[int, ...]:
     if f.row is None or f.col is None:
-        return shape if drop == "neither" else (0,)
+        return shape if drop == "neither" else (1,)
     if drop == "neither":
-        return (0,)
+        return (1,)
     gone = f.col if drop == "col" else f.row
     return tuple(n for i, n in enumerate(shape) if i != gone)
 

@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import importlib.metadata
 import json
@@ -24,9 +25,10 @@ import socket
 import sys
 import time
 from collections.abc import Mapping
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TextIO
+from typing import Any
 
 from flan_t5x.errors import UserError
 
@@ -55,6 +57,7 @@ _PACKAGES = (
     "sentencepiece",
     "gin-config",
 )
+_PARTIAL = ".partial"
 _OWN_FIELDS = frozenset({"step", "kind", "time", "non_finite"})
 
 
@@ -86,6 +89,8 @@ class RunDirectory:
                 "choose another model_dir or change its permissions"
             ) from error
         self._take_lock()
+        for left_over in self.path.glob(f".*{_PARTIAL}"):  # of a trainer killed while writing
+            left_over.unlink(missing_ok=True)
         self.metrics = MetricsLog(self.path / METRICS)
 
     @property
@@ -186,7 +191,7 @@ class MetricsLog:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        self._file: TextIO | None = None
+        self._file: FileIO | None = None
 
     def write(self, step: int, kind: str, values: Mapping[str, Any]) -> None:
         """Appends one line.
@@ -198,6 +203,7 @@ class MetricsLog:
 
         Raises:
             ValueError: a name is one of the line's own fields.
+            UserError: the line cannot be written (disk full).
         """
         clash = _OWN_FIELDS & values.keys()
         if clash:
@@ -208,9 +214,12 @@ class MetricsLog:
         odd = {n: repr(v) for n, v in plain.items() if isinstance(v, float) and not _finite(v)}
         if odd:
             record["non_finite"] = odd
-        file = self._open()
-        file.write(json.dumps(record, allow_nan=False) + "\n")
-        file.flush()
+        line = json.dumps(record, allow_nan=False).encode() + b"\n"
+        try:
+            if self._open().write(line) != len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            raise UserError(f"cannot write {self.path}: {error.strerror or error}") from error
 
     def read(self) -> list[dict[str, Any]]:
         """All whole lines, in file order."""
@@ -229,13 +238,13 @@ class MetricsLog:
             self._file.close()
             self._file = None
 
-    def _open(self) -> TextIO:
+    def _open(self) -> FileIO:
         if self._file is None:
             if self.path.exists():
                 data = self.path.read_bytes()
                 if data and not data.endswith(b"\n"):
                     os.truncate(self.path, data.rfind(b"\n") + 1)
-            self._file = self.path.open("a", encoding="utf-8")
+            self._file = self.path.open("ab", buffering=0)
         return self._file
 
     def _lines(self) -> list[tuple[dict[str, Any], str]]:
@@ -294,7 +303,7 @@ def write_whole(path: Path, text: str) -> None:
     Raises:
         UserError: it cannot be written (disk full, no permission).
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = path.with_name(f".{path.name}.{os.getpid()}{_PARTIAL}")
     try:
         partial.write_text(text, encoding="utf-8")
         partial.replace(path)

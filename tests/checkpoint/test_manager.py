@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
 
@@ -206,6 +207,28 @@ def test_parameters_alone_come_from_the_best_step(tmp_path: Path) -> None:
         assert all(isinstance(leaf, np.ndarray) for leaf in jax.tree.leaves(params))
     assert_bitwise_equal(read_params(tmp_path, 2), host_state(2)["params"])
     assert find_step(tmp_path).name == "1"
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass
+class State:
+    step: jax.Array
+    params: dict
+    slots: tuple
+
+
+def test_a_state_may_be_a_dataclass(tmp_path: Path) -> None:
+    host = host_state(6)
+    state = State(
+        step=jnp.int32(6),
+        params=device_state(6)["params"],
+        slots=(jnp.ones(3), {"m": jnp.zeros(2)}),
+    )
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(6, state)
+        restored, _ = checkpoints.restore(jax.eval_shape(lambda: state))
+    assert_bitwise_equal(restored, jax.device_get(state))
+    assert_bitwise_equal(read_params(tmp_path), host["params"])
 
 
 def test_plain_orbax_can_read_a_step(tmp_path: Path) -> None:

@@ -19,7 +19,9 @@ class Sizes:
 
     def __post_init__(self) -> None:
         if self.emb_dim % self.num_heads:
-            raise ValueError(f"emb_dim {self.emb_dim} is not divisible by {self.num_heads} heads")
+            raise ValueError(
+                f"emb_dim {self.emb_dim} is not divisible by num_heads {self.num_heads}"
+            )
 
 
 def adafactor(learning_rate: float, *, step_offset: int = 0) -> tuple[str, float, int]:

@@ -58,11 +58,12 @@ def message(load: Load, *arguments: str) -> str:
         ),
         (
             "--gin.train.batch_size=%BATCH",
-            "--gin.train.batch_size=%BATCH: %BATCH is not defined: add --gin.BATCH=VALUE",
+            "--gin.train.batch_size=%BATCH: no file or flag defines %BATCH: "
+            "Add the --gin_file that defines it, or --gin.BATCH=VALUE",
         ),
         (
             "--gin.LEARNING_RATE=%LERNING_RATE",
-            "--gin.LEARNING_RATE=%LERNING_RATE: %LERNING_RATE is not defined: "
+            "--gin.LEARNING_RATE=%LERNING_RATE: no file or flag defines %LERNING_RATE: "
             "did you mean 'LEARNING_RATE'?",
         ),
         (
@@ -160,15 +161,28 @@ def test_missing_parameter_of_a_class(load: Load, folder: Path) -> None:
     assert message(load, *BASE) == "Sizes needs emb_dim: add --gin.Sizes.emb_dim=VALUE"
 
 
-def test_what_a_class_refuses_is_told_with_its_place(load: Load) -> None:
-    assert message(load, *BASE, "--gin.engine.Sizes.num_heads=7") == (
-        "Sizes: emb_dim 64 is not divisible by 7 heads "
-        "(configured in --gin.engine.Sizes.num_heads=7)"
-    )
-    flags = ("--gin.train.batch_size=@engine.refuses()", "--gin.engine.refuses.limit=9")
-    assert message(load, *BASE, *flags) == (
-        "refuses: limit 9 is too high: lower it (configured in --gin.engine.refuses.limit=9)"
-    )
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        (
+            ["--gin.engine.Sizes.num_heads=7"],
+            "Sizes: emb_dim 64 is not divisible by num_heads 7 "
+            "(set in --gin.engine.Sizes.num_heads=7)",
+        ),
+        (
+            ["--gin.EMB=65", "--gin.engine.Sizes.emb_dim=%EMB"],
+            "Sizes: emb_dim 65 is not divisible by num_heads 4 (set in --gin.EMB=65)",
+        ),
+        (
+            ["--gin.train.batch_size=@engine.refuses()", "--gin.engine.refuses.limit=9"],
+            "refuses: limit 9 is too high: lower it (set in --gin.engine.refuses.limit=9)",
+        ),
+    ],
+)
+def test_what_a_class_or_function_refuses_is_told_with_its_place(
+    load: Load, flags: list[str], expected: str
+) -> None:
+    assert message(load, *BASE, *flags) == expected
 
 
 @pytest.mark.parametrize(
@@ -197,7 +211,7 @@ def test_what_a_class_refuses_is_told_with_its_place(load: Load) -> None:
         ("from __gin__ import magic\n", "x.gin:1: "),
         ("train.batch_sizes = 3\n", "x.gin:1: train has no parameter 'batch_sizes'"),
         ("trains.batch_size = 3\n", "x.gin:1: nothing is called 'trains': did you mean 'train'"),
-        ("UNUSED = %NOT_DEFINED\n", "x.gin:1: %NOT_DEFINED is not defined"),
+        ("UNUSED = %NOT_DEFINED\n", "x.gin:1: no file or flag defines %NOT_DEFINED"),
     ],
 )
 def test_files(load: Load, folder: Path, text: str, expected: str) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flan_t5x.data import cache_manifest
@@ -210,6 +210,16 @@ def test_bad_requests(spec: dict, message: str, vocabulary: Vocabulary, tmp_path
     assert not list(tmp_path.iterdir())
 
 
+def test_all_splits_are_those_with_examples(vocabulary: Vocabulary, tmp_path: Path) -> None:
+    rows = (("exemplars", 5), ("test", 6), ("validation", 7))
+    spec = toy_spec(vocabulary, toy_task(rows=rows))
+    assert [entry.split for entry in plan(spec, tmp_path)] == ["test", "validation"]
+    named = dataclasses.replace(spec, splits=("exemplars", "test", "test"))
+    assert [entry.split for entry in plan(named, tmp_path)] == ["exemplars", "test"]
+    with pytest.raises(UserError, match="no splits to cache"):
+        plan(toy_spec(vocabulary, toy_task(rows=())), tmp_path)
+
+
 def _flip(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 0x10
@@ -330,6 +340,7 @@ def test_stale_tasks_share_a_message(vocabulary: Vocabulary, tmp_path: Path) -> 
     )
 
 
+@settings(deadline=None)
 @given(rows=st.integers(2, 5000), limit=st.integers(1, 5000), seed=st.integers(0, 5))
 def test_chosen_rows_are_spread_evenly(rows: int, limit: int, seed: int) -> None:
     limit = min(limit, rows - 1)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flan_t5x.data import cache_records
@@ -39,6 +39,7 @@ def same(left: Any, right: Any) -> bool:
     )
 
 
+@settings(deadline=None)
 @given(inputs=IDS, targets=IDS, info=INFO)
 def test_a_record_comes_back(inputs: list[int], targets: list[int], info: dict | None) -> None:
     example = decode_record(encode_record(inputs, targets, info), len(inputs), len(targets))
@@ -55,6 +56,7 @@ def test_the_bytes_of_a_record_are_fixed() -> None:
     assert encode_record([7, 1], [258], {"id": "é"}) == header + tokens + '{"id":"é"}'.encode()
 
 
+@settings(deadline=None)
 @given(st.integers(0, 3), st.integers(0, 3))
 def test_a_record_with_other_lengths_is_damage(n_in: int, n_tg: int) -> None:
     record = encode_record([5, 1], [1], {"text": "longer than the tokens would be"})
@@ -163,6 +165,13 @@ def test_damage_found_while_reading_is_named_and_marked(split: CachedSplit) -> N
     with pytest.raises(UserError, match=r"token cache .*validation is damaged.*same command"):
         fresh.read(range(ROWS))
     assert (split.directory / "damaged.txt").exists()
+
+
+def test_a_file_that_went_away_is_no_damage(split: CachedSplit) -> None:
+    (split.directory / split.manifest.shards[0].name).unlink()
+    with pytest.raises(UserError, match=r"cannot be read \(.*array_record: No such file"):
+        split.read([0])
+    assert not (split.directory / "damaged.txt").exists()
 
 
 def test_verify_reads_every_byte(split: CachedSplit) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import replace
 
@@ -13,6 +14,7 @@ from flan_t5x.data.definitions import FORMATS, BadRow, Example, RowError, Templa
 from flan_t5x.data.formats import (
     COT_STYLES,
     OPTION_STYLES,
+    RENDERER_VERSION,
     SHOT_STYLES,
     ExemplarPool,
     fixed_texts,
@@ -172,6 +174,19 @@ def test_a_pure_function_of_task_row_and_seed(format, vocabulary):
     assert all_rows(replace(task, seed=1)) != first
     assert all_rows(replace(task, name="another")) != first
     assert len({made.template for made in first}) == 3
+
+
+def test_a_change_of_the_renderer_needs_a_new_version(vocabulary):
+    """Caches are told apart by RENDERER_VERSION alone: where this digest changes, raise it."""
+    digest = hashlib.sha256()
+    for format in FORMATS:
+        task = animal_task(format, option_styles=tuple(OPTION_STYLES))
+        pool = ExemplarPool.for_task(task)
+        for i in range(200):
+            row = animal("validation", i)
+            made = render(task, row, exemplars=pool, vocabulary=vocabulary, budget=512)
+            digest.update(repr(made).encode())
+    assert (RENDERER_VERSION, digest.hexdigest()[:16]) == (1, "9d6d154612fb58ac")
 
 
 def test_all_templates_and_styles_are_drawn_about_equally(draw):

@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flan_t5x.data.permutation import permute
@@ -17,6 +17,7 @@ def whole(size: int, key: int) -> list[int]:
     return permute(np.arange(size), np.full(size, size), keys).tolist()
 
 
+@settings(deadline=None)
 @given(size=st.integers(1, 3000), key=st.integers(0, 2**64 - 1))
 def test_every_element_stands_once(size: int, key: int) -> None:
     assert sorted(whole(size, key)) == list(range(size))
@@ -62,4 +63,4 @@ def test_values_are_the_same_on_every_platform_and_version() -> None:
     assert whole(10, 2024) == GOLDEN_TEN
 
 
-GOLDEN_TEN: list[int] = []
+GOLDEN_TEN = [3, 0, 1, 8, 4, 5, 6, 2, 9, 7]

@@ -19,9 +19,12 @@ from flan_t5x.data.definitions import (  # noqa: E402
 from flan_t5x.data.seqio_tasks import to_seqio_mixture, to_seqio_task  # noqa: E402
 from flan_t5x.data.vocabulary import Vocabulary, default_vocabulary  # noqa: E402
 from flan_t5x.errors import UserError  # noqa: E402
+from flan_t5x.evaluation.extraction import EXTRACTORS  # noqa: E402
+from flan_t5x.evaluation.metrics import METRICS  # noqa: E402
 
 from .rows import ListSource, animal, animal_source, animal_task, make_vocabulary  # noqa: E402
 
+TABLES = {"metrics": METRICS, "extractors": EXTRACTORS}
 LENGTHS = {"inputs": 96, "targets": 14}
 
 TEXTS = (
@@ -87,7 +90,7 @@ def test_tokens_equal_those_of_the_cache(format, vocabulary, tmp_path):
     lengths = {"inputs": 96, "targets": 28 if format.endswith("_cot") else 14}
     spec = CacheSpec((task,), vocabulary, lengths, splits=("train", "validation"))
     cached = ensure_cached(spec, tmp_path, num_workers=1)
-    ours = to_seqio_task(task, vocabulary=vocabulary, feature_lengths=lengths)
+    ours = to_seqio_task(task, vocabulary=vocabulary, **TABLES, feature_lengths=lengths)
     for split in ("train", "validation"):
         entry = cached[task.name, split]
         expected = [
@@ -100,7 +103,7 @@ def test_tokens_equal_those_of_the_cache(format, vocabulary, tmp_path):
 
 
 def test_shards_divide_the_rows(vocabulary):
-    task = to_seqio_task(animal_task(name="sharded"), vocabulary=vocabulary)
+    task = to_seqio_task(animal_task(name="sharded"), vocabulary=vocabulary, **TABLES)
     whole = rows_of(task, "validation")
     shards = [
         rows_of(task, "validation", shard_info=seqio.ShardInfo(index=i, num_shards=3))
@@ -111,7 +114,7 @@ def test_shards_divide_the_rows(vocabulary):
 
 
 def test_shuffling_keeps_the_rows(vocabulary):
-    task = to_seqio_task(animal_task(name="shuffled"), vocabulary=vocabulary)
+    task = to_seqio_task(animal_task(name="shuffled"), vocabulary=vocabulary, **TABLES)
     data = task.get_dataset(LENGTHS, split="train", shuffle=True, seed=3)
     ids = [e["id"].decode() for e in data.as_numpy_iterator()]
     plain = [id for id, *_ in rows_of(task, "train")]
@@ -123,7 +126,7 @@ def test_metrics_and_postprocessing(vocabulary):
     task = animal_task(
         "zs_cot", name="scored", extract="cot_answer", metrics=("accuracy", "normalized_accuracy")
     )
-    made = to_seqio_task(task, vocabulary=vocabulary)
+    made = to_seqio_task(task, vocabulary=vocabulary, **TABLES)
     said = made.postprocess_fn("It is red. So the answer is dog.", example={}, is_target=True)
     assert said == "dog"
     scores = [fn(targets=["dog", "cat"], predictions=["dog", "Cat"]) for fn in made.metric_fns]
@@ -132,19 +135,19 @@ def test_metrics_and_postprocessing(vocabulary):
 
 def test_registering_again(vocabulary, tmp_path):
     task = animal_task(name="registered", source=animal_source())
-    first = to_seqio_task(task, vocabulary=vocabulary)
+    first = to_seqio_task(task, vocabulary=vocabulary, **TABLES)
     assert seqio.TaskRegistry.get("registered") is first
-    assert to_seqio_task(task, vocabulary=vocabulary) is first
-    other = to_seqio_task(replace(task, seed=1), vocabulary=vocabulary)
+    assert to_seqio_task(task, vocabulary=vocabulary, **TABLES) is first
+    other = to_seqio_task(replace(task, seed=1), vocabulary=vocabulary, **TABLES)
     assert other is not first
     assert seqio.TaskRegistry.get("registered") is other
 
 
 def test_unknown_metric_or_extractor(vocabulary):
     with pytest.raises(UserError, match="names the metric 'bleurt'; there are accuracy"):
-        to_seqio_task(animal_task(name="m1", metrics=("bleurt",)), vocabulary=vocabulary)
+        to_seqio_task(animal_task(name="m1", metrics=("bleurt",)), vocabulary=vocabulary, **TABLES)
     with pytest.raises(UserError, match="names the extractor 'last'"):
-        to_seqio_task(animal_task(name="m2", extract="last"), vocabulary=vocabulary)
+        to_seqio_task(animal_task(name="m2", extract="last"), vocabulary=vocabulary, **TABLES)
 
 
 def test_mixture_rates(vocabulary, monkeypatch):
@@ -158,7 +161,9 @@ def test_mixture_rates(vocabulary, monkeypatch):
         (MixturePart("mixed_inner", rate=1), MixturePart("mixed_10", rate=1)),
     )
     made.add(tasks, [inner, outer], origin="test")
-    mixture = to_seqio_mixture("mixed_outer", vocabulary=vocabulary, feature_lengths=LENGTHS)
+    mixture = to_seqio_mixture(
+        "mixed_outer", vocabulary=vocabulary, **TABLES, feature_lengths=LENGTHS
+    )
     assert seqio.MixtureRegistry.get("mixed_outer") is mixture
     ours = {w.task.name: w.rate for w in registry.resolve("mixed_outer")}
     theirs = {task.name: mixture.get_rate(task) for task in mixture.tasks}
@@ -166,4 +171,4 @@ def test_mixture_rates(vocabulary, monkeypatch):
     data = mixture.get_dataset(LENGTHS, split="train", shuffle=False)
     assert sum(1 for _ in data.take(20).as_numpy_iterator()) == 20
     with pytest.raises(UserError, match="'mixed_10' is a task"):
-        to_seqio_mixture("mixed_10", vocabulary=vocabulary)
+        to_seqio_mixture("mixed_10", vocabulary=vocabulary, **TABLES)

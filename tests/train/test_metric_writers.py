@@ -125,3 +125,11 @@ def test_field_names_are_protected(tmp_path: Path) -> None:
         pytest.raises(ValueError, match="'step'"),
     ):
         writer.scalars(1, "train", {"step": 2})
+
+
+def test_a_new_run_forgets_one_that_died_before_its_first_save(tmp_path: Path) -> None:
+    for value in (0.25, 0.5):
+        with RunDirectory(tmp_path) as run, MetricWriter(run) as writer:
+            writer.scalars(0, "held_out", {"accuracy": value})
+    assert [r["accuracy"] for r in run.metrics.read()] == [0.5]
+    assert read_board(run.tensorboard)["scalars"] == {"held_out/accuracy": [[0, 0.5]]}

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from io import FileIO
 from pathlib import Path
 
 import hypothesis
@@ -188,3 +189,17 @@ def test_strange_lines_are_passed_over(tmp_path: Path) -> None:
     assert log.read() == [{"step": 1}]
     log.rewind(1)
     assert path.read_text() == '{"step": 1}\n'
+
+
+def test_a_full_disk_is_one_clear_error(tmp_path: Path) -> None:
+    log = MetricsLog(tmp_path / "metrics.jsonl")
+    log._file = FileIO("/dev/full", "ab")
+    with pytest.raises(UserError, match=r"cannot write .*metrics.jsonl: No space left on device"):
+        log.write(1, "train", {"loss": 1.0})
+    log.close()
+
+
+def test_left_overs_of_a_kill_are_cleared(tmp_path: Path) -> None:
+    (tmp_path / ".best.json.123.partial").write_text('{"st')
+    RunDirectory(tmp_path).close()
+    assert [p.name for p in tmp_path.iterdir()] == [".lock"]

@@ -30,7 +30,7 @@ def data_dir() -> Path:
     if not named:
         raise UserError(
             "the folder of downloaded data is not known. "
-            f"Set the environment variable {VARIABLE}, or --gin.DATA_DIR=/path/to/data."
+            f"Set the environment variable {VARIABLE}, or give --data_dir=/path/to/data."
         )
     return Path(named).expanduser().absolute()
 
@@ -40,5 +40,5 @@ def how_to_get(path: Path, origin: str) -> str:
     return (
         f"the file {str(path)!r} does not exist. Put it there (it comes from {origin}), or say "
         f"where the folder of downloaded data is: environment variable {VARIABLE} or "
-        "--gin.DATA_DIR=/path/to/data."
+        "--data_dir=/path/to/data."
     )

@@ -75,7 +75,7 @@ def test_a_missing_file_names_itself_and_the_remedy(data_folder):
     with pytest.raises(UserError) as caught:
         source.num_examples("train")
     message = str(caught.value)
-    for part in ("flan_cot/none.tsv", "the place it comes from", location.VARIABLE, "DATA_DIR"):
+    for part in ("flan_cot/none.tsv", "the place it comes from", location.VARIABLE, "--data_dir"):
         assert part in message
 
 

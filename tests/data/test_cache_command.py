@@ -1,0 +1,106 @@
+"""`build_cache`: what `flan-t5x cache` runs."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from flan_t5x.data import build
+from flan_t5x.data.build import CacheProgress, build_cache, describe
+from flan_t5x.data.cache import Estimate
+from flan_t5x.data.registry import WeightedTask
+from flan_t5x.errors import UserError
+from tests.data.cache_toys import make_vocabulary, toy_task
+
+MIXTURES = {
+    "train_mix": ("toy_a", "toy_b"),
+    "eval_mix": ("toy_b", "toy_c"),
+}
+LENGTHS = {"inputs": 64, "targets": 8}
+
+
+@pytest.fixture
+def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    def resolve(name: str) -> list[WeightedTask]:
+        return [WeightedTask(toy_task(task, salt=task), 0.5) for task in MIXTURES[name]]
+
+    monkeypatch.setattr(build, "resolve", resolve)
+    return make_vocabulary(tmp_path).model_path
+
+
+def console(*, terminal: bool = False) -> Console:
+    return Console(file=io.StringIO(), force_terminal=terminal, width=200)
+
+
+def text(where: Console) -> str:
+    assert isinstance(where.file, io.StringIO)
+    return where.file.getvalue()
+
+
+def test_several_mixtures_are_cached_once(model: str, tmp_path: Path) -> None:
+    shown = console()
+    cached = build_cache(
+        mixture_or_task_name=("train_mix", "eval_mix"),
+        cache_dir=str(tmp_path / "cache"),
+        task_feature_lengths=LENGTHS,
+        vocabulary=model,
+        num_workers=1,
+        console=shown,
+    )
+    assert {task for task, _ in cached} == {"toy_a", "toy_b", "toy_c"}
+    lines = text(shown).splitlines()
+    assert lines[0].startswith(f"caching 150 rows (6 splits of 3 tasks) in {tmp_path / 'cache'}: ")
+    assert lines[1].startswith("cached 150 of 150 rows in 6 task splits")
+    ready = f"150 examples in 6 task splits are ready in {tmp_path / 'cache'}"
+    assert lines[2:] == [ready]
+    again = console()
+    build_cache(
+        mixture_or_task_name="eval_mix",
+        cache_dir=str(tmp_path / "cache"),
+        task_feature_lengths=LENGTHS,
+        vocabulary=model,
+        splits=("validation",),
+        console=again,
+    )
+    assert text(again) == f"20 examples in 2 task splits are ready in {tmp_path / 'cache'}\n"
+
+
+def test_a_missing_vocabulary_is_named(model: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"nowhere\.model"):
+        build_cache(
+            mixture_or_task_name="train_mix",
+            cache_dir=str(tmp_path / "cache"),
+            task_feature_lengths=LENGTHS,
+            vocabulary=str(tmp_path / "nowhere.model"),
+        )
+
+
+def test_estimates_read_well() -> None:
+    missing = (("a", "train"), ("a", "test"), ("b", "train"))
+    enough = Estimate(600.0, 3_000_000_000, missing, 12345, 10**12)
+    assert describe(enough, "/c") == (
+        "caching 12,345 rows (3 splits of 2 tasks) in /c: about 10 min and 3.0 GB"
+    )
+    short = Estimate(0.2, 5_000_000, missing, 10, 1_000_000)
+    assert describe(short, "/c") == (
+        "caching 10 rows (3 splits of 2 tasks) in /c: about 1 s and 5 MB; "
+        "only 1 MB are free, this may not fit"
+    )
+
+
+def test_progress_is_a_bar_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    bar, plain = console(terminal=True), console()
+    for where in (bar, plain):
+        with CacheProgress(where) as progress:
+            progress.update(5, 10, "toy_a train")
+            progress.update(10, 10, "toy_a train")
+    assert "10/10" in text(bar)
+    assert "toy_a train" in text(bar)
+    assert text(plain) == "", "a short build needs no line in between"
+    monkeypatch.setattr(build, "_PLAIN_SECONDS", 0.0)
+    with CacheProgress(plain) as progress:
+        progress.update(5, 10, "toy_a train")
+    assert text(plain) == "cached 5 of 10 rows (toy_a train)\n"
