@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 EXIT_BAD_INPUT = 2
 EXIT_PREEMPTED = 75  # EX_TEMPFAIL: stopped by a signal after a save; run the same command again
@@ -35,3 +36,9 @@ def nearest(name: str, choices: Iterable[str], *, most: int = 3) -> str:
         tail = name.rsplit(".", 1)[-1].lower()
         near = [c for c in names if len(tail) > 2 and tail in c.lower()][:most]
     return f"did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
+
+
+def require_count(name: str, value: Any, *, at_least: int = 1) -> None:
+    """Raises UserError unless `value` is a whole number that is large enough."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < at_least:
+        raise UserError(f"{name} = {value!r}: a whole number >= {at_least} is needed")

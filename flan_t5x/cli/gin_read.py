@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import gin.config
+from gin import config_parser
 
 from flan_t5x.cli import gin_files
 from flan_t5x.cli.gin_flags import Binding
 from flan_t5x.cli.gin_names import FileNames, FlagNames, check_parameter
 from flan_t5x.cli.messages import one_line
 from flan_t5x.errors import UserError, nearest
-from gin import config_parser
 
 MACRO = "gin.macro"  # gin keeps the macro NAME as parameter `value` of `gin.macro` in scope NAME
 

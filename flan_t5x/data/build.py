@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 
-import rich.progress
 from rich.console import Console
-from rich.markup import escape
 
 from flan_t5x.data.cache import CachedSplit, CacheSpec, Estimate, ensure_cached, estimate
 from flan_t5x.data.definitions import TaskDefinition
 from flan_t5x.data.registry import resolve
+from flan_t5x.data.row_progress import RowProgress
 from flan_t5x.data.vocabulary import Vocabulary, resolve_vocabulary
-
-_PLAIN_SECONDS = 10.0  # between two lines of progress where there is no terminal
 
 
 def build_cache(
@@ -93,7 +88,7 @@ def prepare_cache(
     expected = estimate(spec, cache_dir, num_workers=num_workers)
     if expected.missing:
         _print(console, describe(expected, cache_dir))
-    with CacheProgress(console) as progress:
+    with RowProgress("caching", "cached", "rows", console=console) as progress:
         return ensure_cached(
             spec,
             cache_dir,
@@ -113,53 +108,6 @@ def describe(expected: Estimate, cache_dir: str | Path) -> str:
     if expected.bytes > expected.free_bytes:
         text += f"; only {_size(expected.free_bytes)} are free, this may not fit"
     return text
-
-
-class CacheProgress:
-    """A bar on a terminal, a line now and then elsewhere; shown from the first update on."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._bar: rich.progress.Progress | None = None
-        self._task = rich.progress.TaskID(0)
-        self._last_line = time.monotonic()
-
-    def update(self, done: int, total: int, current: str) -> None:
-        """Shows that `done` of `total` rows are done, and what is in work."""
-        if self._console.is_terminal:
-            if self._bar is None:
-                self._bar = _bar(self._console)
-                self._bar.start()
-                self._task = self._bar.add_task("", total=total)
-            self._bar.update(self._task, completed=done, description=escape(current))
-        elif time.monotonic() - self._last_line >= _PLAIN_SECONDS:
-            self._last_line = time.monotonic()
-            _print(self._console, f"cached {done:,} of {total:,} rows ({current})")
-
-    def __enter__(self) -> CacheProgress:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-
-
-def _bar(console: Console) -> rich.progress.Progress:
-    return rich.progress.Progress(
-        rich.progress.TextColumn("caching"),
-        rich.progress.BarColumn(),
-        rich.progress.MofNCompleteColumn(),
-        rich.progress.TextColumn("rows"),
-        rich.progress.TimeRemainingColumn(),
-        rich.progress.TextColumn("{task.description}"),
-        console=console,
-        transient=True,
-    )
 
 
 def _print(console: Console, text: str) -> None:

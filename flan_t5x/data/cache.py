@@ -14,6 +14,7 @@ number of runs and processes.
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -24,9 +25,25 @@ from flan_t5x.data.cache_open import Key, looks_missing, open_entries, reasons, 
 from flan_t5x.data.cache_plan import CacheSpec, plan
 from flan_t5x.data.cache_records import CachedSplit, TokenExample
 
-__all__ = ["CacheSpec", "CachedSplit", "Estimate", "TokenExample", "ensure_cached", "estimate"]
+__all__ = [
+    "CACHE_VARIABLE",
+    "CacheSpec",
+    "CachedSplit",
+    "Estimate",
+    "TokenExample",
+    "default_cache_dir",
+    "ensure_cached",
+    "estimate",
+]
+
+CACHE_VARIABLE = "FLAN_T5X_CACHE_DIR"
 
 _log = logging.getLogger(__name__)
+
+
+def default_cache_dir() -> str:
+    """$FLAN_T5X_CACHE_DIR, else ``~/.cache/flan_t5x``: shared by all runs of a user."""
+    return os.environ.get(CACHE_VARIABLE) or str(Path("~/.cache/flan_t5x").expanduser())
 
 
 def ensure_cached(

@@ -15,7 +15,7 @@ from jaxtyping import Int, Int32
 from flan_t5x.data.packing_search import Scale, best_fit, fill_rows
 from flan_t5x.errors import UserError
 
-# A second search is made where the first used over 1/200 more rows than are provably needed.
+# A second search may be made where the first takes over 1/200 more rows than rows_needed.
 _GOOD_ENOUGH = 200
 
 
@@ -38,9 +38,8 @@ def plan_window(lengths: Int[np.ndarray, "examples 2"], capacity: tuple[int, int
     """Packs a window of examples into as few rows as it finds.
 
     Rows are filled one at a time (`packing_search.fill_rows`). Where that takes over 0.5 % more
-    rows than `rows_needed` and rows hold few examples, a second search is made and the shorter
-    plan is taken: best-fit decreasing below 3.5 examples a row, below 6 the same as before with
-    more mending.
+    rows than `rows_needed`, with less than 3.5 examples a row, best-fit decreasing is tried too
+    and the shorter plan is taken.
 
     Args:
         lengths: tokens of (inputs, targets) of each example, EOS included.
@@ -56,13 +55,10 @@ def plan_window(lengths: Int[np.ndarray, "examples 2"], capacity: tuple[int, int
     if not len(sizes):
         return unpacked_plan(0)
     scale = Scale.of(sizes, capacity)
-    rows = fill_rows(sizes, capacity, scale, mend_from=3)
+    rows = fill_rows(sizes, capacity, scale)
     count, needed = int(rows.max()) + 1, rows_needed(sizes, capacity)
-    if _GOOD_ENOUGH * (count - needed) > needed and len(sizes) < 6 * count:
-        if 2 * len(sizes) < 7 * count:
-            other = best_fit(sizes, capacity, scale)
-        else:
-            other = fill_rows(sizes, capacity, scale, mend_from=1)
+    if _GOOD_ENOUGH * (count - needed) > needed and 2 * len(sizes) < 7 * count:
+        other = best_fit(sizes, capacity, scale)
         rows = other if int(other.max()) + 1 < count else rows
     return _plan(rows)
 

@@ -14,9 +14,9 @@ import numpy as np
 from jaxtyping import Int, Int32, Int64
 
 _FULL = 1 << 24  # weight of a whole row; its square, times eight, stays within int64
-_SLACK = _FULL // 100  # a row that misses less than this is left as it is
-_SAMPLE = 512  # candidates looked at for the first choice of a row
-_PAIR_SAMPLE = 48  # candidates of which all pairs are looked at
+_SLACK = _FULL // 500  # a row that misses less than this is left as it is
+_SAMPLE = 8192  # candidates looked at for the first choice of a row, times examples a row
+_PAIR_SAMPLE = 64  # candidates of which all pairs are looked at
 _COMPACT_EVERY = 16  # rows between removals of placed examples from the arrays
 _TAKEN = 1 << 40  # the length that marks a placed example: it fits nowhere
 
@@ -33,10 +33,12 @@ class Scale:
             its capacity, so that a full row weighs about `_FULL`.
         tilt: how far a token moves a row from the window's own ratio of inputs to targets; the
             second is subtracted. Near zero where one side is plentiful.
+        both_bind: whether the side with less demand has over three quarters of the other's.
     """
 
     weight: tuple[int, int]
     tilt: tuple[int, int]
+    both_bind: bool
 
     @staticmethod
     def of(sizes: Int64[np.ndarray, "examples 2"], capacity: tuple[int, int]) -> Scale:
@@ -50,6 +52,7 @@ class Scale:
                 max(1, _FULL * demand[0] // total // capacity[0]),
                 max(1, _FULL * demand[1] // total // capacity[1]),
             ),
+            both_bind=4 * min(demand) > 3 * max(demand),
             tilt=(
                 pull * demand[1] // (most * capacity[0]),
                 pull * demand[0] // (most * capacity[1]),
@@ -97,23 +100,18 @@ def fill_rows(
     sizes: Int64[np.ndarray, "examples 2"],
     capacity: tuple[int, int],
     scale: Scale,
-    *,
-    mend_from: int,
 ) -> Int32[np.ndarray, " examples"]:
     """Fills one row after the other: the heaviest example left, then what suits it best.
 
     Each next example brings the room left nearest to nothing (weighted squares of both sides)
     and the row nearest to the window's ratio of inputs to targets, so that neither side runs
-    out while the other is left over. A row that ends with over 1 % of its weight unused has its
-    last one or two choices replaced by the best pair of a sample, where that gains 1 %.
+    out while the other is left over. A row that ends with over 0.2 % of its weight unused has its
+    last one or two choices replaced by the best pair of a sample, where that gains 0.2 %.
 
     Args:
         sizes: tokens of (inputs, targets) of each example; none above the capacity.
         capacity: tokens of (inputs, targets) that a row holds.
         scale: prices, from `Scale.of`.
-        mend_from: the fewest choices after the first that make a row worth mending. Mending
-            short rows helps where both sides bind, and costs small examples that later rows
-            could use.
 
     Returns:
         The row of each example, numbered from 0 without gaps.
@@ -130,6 +128,12 @@ def fill_rows(
     where = np.empty(len(sizes), np.int64)  # column of each example in `left`
     where[order] = np.arange(len(sizes))
     row, first = 0, 0
+    # Mending short rows helps where both sides bind; else it costs small examples that later
+    # rows could use.
+    mend_from = 1 if scale.both_bind else 3
+    # Rows of few examples need each to fit well; rows of many offer many occasions.
+    rows_at_least = 1 + int((sizes.sum(axis=0) // np.array(capacity)).max())
+    sample = max(1, _SAMPLE * rows_at_least // len(sizes))
     while True:
         while first < left.shape[1] and left[_INPUTS, first] == _TAKEN:
             first += 1
@@ -139,7 +143,7 @@ def fill_rows(
         room = _Room(*capacity, 0).without(seed_inputs, seed_targets, scale)
         first += 1
         # A strided view costs nothing, and a window has many examples of each size.
-        stride = max(1, (left.shape[1] - first) // _SAMPLE)
+        stride = max(1, (left.shape[1] - first) // sample)
         candidates = left[:, first + 7 * row % stride :: stride]
         members = [seed, *_fill(room, candidates, scale, mend_from=mend_from)]
         rows[members] = row

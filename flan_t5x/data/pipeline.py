@@ -21,6 +21,7 @@ from flan_t5x.data.packing import packing_bound, plan_window, unpacked_plan
 from flan_t5x.data.rows import Batch, assemble_rows
 from flan_t5x.errors import UserError
 
+PLAN_VERSION = 1  # raised when the same draws would be packed or shuffled otherwise
 _KEPT = 4  # window plans that are remembered; a batch seldom spans more than two
 
 
@@ -217,7 +218,13 @@ class Stream:
     def fingerprint(self) -> str:
         """Hex digest of what rows depend on besides the tokens: a saved state fits the same."""
         order = self._order
-        parts: list[object] = [self.capacity, self.seed, self.pack, order.size_of_window]
+        parts: list[object] = [
+            PLAN_VERSION,
+            self.capacity,
+            self.seed,
+            self.pack,
+            order.size_of_window,
+        ]
         parts += zip(self.names, order.sizes.tolist(), order.shares.tolist(), strict=True)
         return blake2b(repr(parts).encode(), digest_size=16).hexdigest()
 

@@ -70,13 +70,16 @@ class SourceData(seqio.DataSource):
         """Rows of a split (of every n-th, for a shard), in source order unless shuffled."""
         total = self._source.num_examples(split)
 
-        def rows() -> Iterator[dict[str, str]]:
+        trained = split.startswith("train")
+
+        def rows() -> Iterator[dict[str, Any]]:
             for row in self._source.read(split, 0, total):
                 if isinstance(row, Example):
-                    yield {"id": row.id, "row": _to_json(row)}
+                    yield {"id": row.id, "row": _to_json(row), "trained": trained}
 
         text = tf.TensorSpec((), tf.string)
-        data = tf.data.Dataset.from_generator(rows, output_signature={"id": text, "row": text})
+        signature = {"id": text, "row": text, "trained": tf.TensorSpec((), tf.bool)}
+        data = tf.data.Dataset.from_generator(rows, output_signature=signature)
         if shard_info is not None and shard_info.num_shards > 1:
             data = data.shard(shard_info.num_shards, shard_info.index)
         if shuffle:
@@ -153,12 +156,10 @@ def _render_preprocessor(
             )
             for tensor in (inputs, targets, usable):
                 tensor.set_shape(())
-            return {"id": example["id"], "inputs": inputs, "targets": targets, "usable": usable}
+            kept = {name: example[name] for name in ("id", "trained")}
+            return {**kept, "inputs": inputs, "targets": targets, "usable": usable}
 
-        def cleaned(example: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-            return {k: v for k, v in example.items() if k != "usable"}
-
-        return dataset.map(rendered).filter(lambda example: example["usable"]).map(cleaned)
+        return dataset.map(rendered).filter(lambda e: e["usable"]).map(_without("usable"))
 
     return preprocess
 
@@ -166,11 +167,16 @@ def _render_preprocessor(
 def _drop_long_targets(
     dataset: tf.data.Dataset, sequence_length: Mapping[str, int] | None = None
 ) -> tf.data.Dataset:
-    """Leaves out targets that have no room with their end of sequence, as the cache does."""
-    if sequence_length is None:
-        return dataset
-    room = sequence_length["targets"] - 1
-    return dataset.filter(lambda example: tf.size(example["targets"]) <= room)
+    """Leaves out training targets that have no room with their end of sequence, as the cache
+    does; those of other splits are cut by the next step."""
+    if sequence_length is not None:
+        room = sequence_length["targets"] - 1
+        dataset = dataset.filter(lambda e: ~e["trained"] | (tf.size(e["targets"]) <= room))
+    return dataset.map(_without("trained"))
+
+
+def _without(field: str) -> Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]]:
+    return lambda example: {name: x for name, x in example.items() if name != field}
 
 
 def _postprocess(extractor: Callable[[str], str]) -> Callable[..., str]:
@@ -191,8 +197,9 @@ def to_seqio_task(
     """The task as a `seqio.Task`, registered under its name.
 
     Its examples are those of the token cache, in the same order: inputs that are too long are
-    cut, keeping the end of sequence; rows whose targets are too long are left out. Asking for
-    the same task again gives the registered one; with another vocabulary it is replaced.
+    cut, keeping the end of sequence; training rows whose targets are too long are left out, in
+    other splits they are cut. Asking for the same task again gives the registered one; with
+    another vocabulary it is replaced.
 
     Args:
         definition: the task.

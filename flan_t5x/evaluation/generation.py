@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import jax
@@ -14,6 +14,9 @@ from flan_t5x.decode.sampling import Decoded, Sampling, decode
 from flan_t5x.model.model import Model, Params
 from flan_t5x.parallel.mesh import batch_divisor
 from flan_t5x.parallel.rules import batch_sharding, replicated
+
+BatchProgress = Callable[[int, int], None]
+"""Told (prompts done, prompts in all)."""
 
 
 @dataclass
@@ -72,25 +75,62 @@ class Generator:
         self._run = jax.jit(run, out_shardings=replicated(mesh))
 
     def __call__(
-        self, params: Params, prompts: Sequence[np.ndarray], *, seed: int = 0
+        self,
+        params: Params,
+        prompts: Sequence[np.ndarray],
+        *,
+        seed: int = 0,
+        progress: BatchProgress | None = None,
     ) -> Generated:
-        """Generates for every prompt (int32 token arrays, EOS included).
+        """Generates for every prompt.
 
-        A prompt longer than the longest bucket is cut, keeping its last token (EOS). Sampling
-        keys are a function of (seed, position of the prompt in the list).
+        Args:
+            params: the model's parameters, placed on the mesh.
+            prompts: int32 token arrays, EOS included. One longer than the longest bucket is
+                cut, keeping its last token (EOS).
+            seed: of sampling; a prompt's key is a function of (seed, its position in the list).
+            progress: told (prompts done, prompts in all) after each batch.
         """
         start = time.monotonic()
         tokens: list[np.ndarray] = [np.zeros(0, np.int32)] * len(prompts)
         log_probs = np.zeros(len(prompts), np.float32)
-        order = np.argsort([len(p) for p in prompts], kind="stable")
-        for first in range(0, len(order), self.batch_size):
-            chosen = order[first : first + self.batch_size]
-            result = self._batch(params, [prompts[i] for i in chosen], chosen, seed)
-            out_tokens, out_log_probs = jax.device_get((result.tokens, result.log_probs))
+        done = 0
+        for chosen in self.batches([len(p) for p in prompts]):
+            answers = self.answer(params, [prompts[i] for i in chosen], numbers=chosen, seed=seed)
             for row, i in enumerate(chosen):
-                tokens[i] = until_eos(out_tokens[row])
-                log_probs[i] = out_log_probs[row]
+                tokens[i] = answers.tokens[row]
+            log_probs[chosen] = answers.log_probs
+            done += len(chosen)
+            if progress is not None:
+                progress(done, len(prompts))
         return Generated(tokens, log_probs, self._compiled, time.monotonic() - start)
+
+    def batches(self, lengths: Sequence[int]) -> list[np.ndarray]:
+        """Which prompts are answered together: positions, shortest prompts first."""
+        order = np.argsort(np.asarray(lengths, np.int64), kind="stable")
+        return [order[i : i + self.batch_size] for i in range(0, len(order), self.batch_size)]
+
+    def answer(
+        self,
+        params: Params,
+        prompts: Sequence[np.ndarray],
+        *,
+        numbers: Sequence[int] | np.ndarray,
+        seed: int = 0,
+    ) -> Generated:
+        """Generates for one batch: at most `batch_size` prompts.
+
+        Args:
+            params: as for a call, as is `seed`.
+            prompts: as for a call.
+            numbers: the prompts' numbers; sampling keys are a function of (seed, number).
+        """
+        start = time.monotonic()
+        result = self._batch(params, prompts, np.asarray(numbers), seed)
+        tokens, log_probs = jax.device_get((result.tokens, result.log_probs))
+        answers = [until_eos(tokens[row]) for row in range(len(prompts))]
+        seconds = time.monotonic() - start
+        return Generated(answers, log_probs[: len(prompts)], self._compiled, seconds)
 
     def _batch(
         self, params: Params, prompts: Sequence[np.ndarray], ids: np.ndarray, seed: int

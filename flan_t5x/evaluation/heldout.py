@@ -19,19 +19,32 @@ from flan_t5x.data.vocabulary import Vocabulary
 from flan_t5x.errors import UserError, nearest
 from flan_t5x.evaluation.baselines import Baseline, baseline
 from flan_t5x.evaluation.extraction import EXTRACTORS
-from flan_t5x.evaluation.generation import Generator
+from flan_t5x.evaluation.generation import BatchProgress, Generator
 from flan_t5x.evaluation.metrics import METRICS
 from flan_t5x.model.model import Params
 
 
 @dataclass(frozen=True)
 class ScoredExample:
-    """One prompt with what was wanted and what came."""
+    """One prompt with what was wanted and what came.
 
+    Attributes:
+        id: of the source's row.
+        inputs: the prompt as rendered.
+        target: the text that was wanted.
+        prediction: the text that came.
+        extracted: what was scored of it.
+        correct: whether the task's first metric gives this example alone the full score.
+        log_prob: of the prediction under the model.
+    """
+
+    id: str
     inputs: str
     target: str
     prediction: str
+    extracted: str
     correct: bool
+    log_prob: float
 
 
 @dataclass(frozen=True)
@@ -45,7 +58,7 @@ class TaskScore:
         score: the first metric, which enters the average.
         baseline: what can be had without understanding.
         num_examples: examples scored.
-        samples: the first few examples.
+        samples: the first few examples, or all.
     """
 
     name: str
@@ -95,7 +108,7 @@ class HeldOut:
         vocabulary: decodes predictions.
         generator: compiled decoding.
         examples_per_task: the first so many examples; None for all.
-        samples_per_task: examples kept for display.
+        samples_per_task: examples kept in a result, for display; None for all.
     """
 
     def __init__(
@@ -106,7 +119,7 @@ class HeldOut:
         vocabulary: Vocabulary,
         generator: Generator,
         examples_per_task: int | None = None,
-        samples_per_task: int = 2,
+        samples_per_task: int | None = 2,
     ) -> None:
         self._tasks = list(tasks)
         self._vocabulary = vocabulary
@@ -128,19 +141,32 @@ class HeldOut:
         """Prompts of one evaluation."""
         return len(self._prompts)
 
-    def __call__(self, params: Params, *, seed: int = 0) -> EvaluationResult:
-        """Generates for every prompt and scores every task."""
-        generated = self._generator(params, self._prompts, seed=seed)
+    def __call__(
+        self, params: Params, *, seed: int = 0, progress: BatchProgress | None = None
+    ) -> EvaluationResult:
+        """Generates for every prompt and scores every task.
+
+        Args:
+            params: the model's parameters, placed on the generator's mesh.
+            seed: of sampling, where the generator samples.
+            progress: told (prompts done, prompts in all) after each batch.
+        """
+        generated = self._generator(params, self._prompts, seed=seed, progress=progress)
         texts = [self._vocabulary.decode(tokens.tolist()) for tokens in generated.tokens]
         scores: list[TaskScore] = []
         first = 0
         for task, rows in zip(self._tasks, self._rows, strict=True):
-            scores.append(self._score(task, rows, texts[first : first + len(rows)]))
+            here = slice(first, first + len(rows))
+            scores.append(self._score(task, rows, texts[here], generated.log_probs[here]))
             first += len(rows)
         return EvaluationResult(tuple(scores), generated.seconds, generated.compilations)
 
     def _score(
-        self, task: TaskDefinition, rows: Sequence[dict[str, object]], texts: Sequence[str]
+        self,
+        task: TaskDefinition,
+        rows: Sequence[dict[str, object]],
+        texts: Sequence[str],
+        log_probs: np.ndarray,
     ) -> TaskScore:
         extract = EXTRACTORS[task.extract]
         targets = [extract(str(row["targets"])) for row in rows]
@@ -149,11 +175,18 @@ class HeldOut:
         for name in task.metrics:
             metrics.update(METRICS[name](targets, predictions))
         valid = [[extract(str(v)) for v in _list(row.get("valid_answers"))] for row in rows]
+        first = METRICS[task.metrics[0]]
         samples = tuple(
-            ScoredExample(str(row["inputs"]), str(row["targets"]), text, gold == said)
-            for row, text, gold, said in list(zip(rows, texts, targets, predictions, strict=True))[
-                : self._samples
-            ]
+            ScoredExample(
+                id=str(rows[i].get("id", i)),
+                inputs=str(rows[i]["inputs"]),
+                target=str(rows[i]["targets"]),
+                prediction=texts[i],
+                extracted=predictions[i],
+                correct=next(iter(first(targets[i : i + 1], predictions[i : i + 1]).values())) == 1,
+                log_prob=float(log_probs[i]),
+            )
+            for i in range(len(rows))[: self._samples]
         )
         return TaskScore(
             name=task.name,

@@ -83,6 +83,21 @@ class T5Config:
                 f"T5Config.mlp_activations = {self.mlp_activations!r}: one or two of {known}"
             )
 
+    def check_vocabulary(self, size: int, *, name: str) -> None:
+        """Raises UserError where ids of a vocabulary would fall outside of the embedding.
+
+        Args:
+            size: number of the vocabulary's ids.
+            name: what the user calls it.
+        """
+        if size > self.vocab_size:
+            fit = -(-size // 128) * 128
+            raise UserError(
+                f"vocabulary {name!r} has {size} ids, but the model's embedding has "
+                f"{self.vocab_size} rows; set T5Config.vocab_size = {fit}, or use the vocabulary "
+                "the checkpoint was made with"
+            )
+
     @property
     def joined_kv(self) -> int:
         """num_heads * head_dim, the width of queries, keys and values together."""

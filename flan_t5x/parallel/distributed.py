@@ -87,19 +87,10 @@ def barrier(name: str) -> None:
         multihost_utils.sync_global_devices(name)
 
 
-def any_process(flag: bool) -> bool:
-    """True on every process if it is true on one: a coordinated decision."""
+def from_lead(array: np.ndarray) -> np.ndarray:
+    """Process 0's array, on every process; the others give one of the same shape and dtype."""
     if jax.process_count() == 1:
-        return flag
+        return array
     from jax.experimental import multihost_utils
 
-    return bool(multihost_utils.process_allgather(np.asarray(flag)).any())
-
-
-def lead_value(value: int) -> int:
-    """Process 0's whole number, on every process."""
-    if jax.process_count() == 1:
-        return value
-    from jax.experimental import multihost_utils
-
-    return int(multihost_utils.broadcast_one_to_all(np.asarray(value, np.int64)))
+    return np.asarray(multihost_utils.broadcast_one_to_all(array))

@@ -3,19 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
 
-from flan_t5x.errors import UserError, nearest
-
-CACHE_VARIABLE = "FLAN_T5X_CACHE_DIR"
-
-
-def default_cache_dir() -> str:
-    """$FLAN_T5X_CACHE_DIR, else ``~/.cache/flan_t5x``: shared by all runs of a user."""
-    return os.environ.get(CACHE_VARIABLE) or str(Path("~/.cache/flan_t5x").expanduser())
+from flan_t5x.data.cache import default_cache_dir
+from flan_t5x.errors import UserError, nearest, require_count
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -136,9 +127,3 @@ class CheckpointConfig:
             require_count("CheckpointConfig.save_period", self.save_period)
         require_count("CheckpointConfig.keep_newest", self.keep_newest)
         require_count("CheckpointConfig.keep_best", self.keep_best)
-
-
-def require_count(name: str, value: Any, *, at_least: int = 1) -> None:
-    """Raises UserError unless `value` is a whole number that is large enough."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < at_least:
-        raise UserError(f"{name} = {value!r}: a whole number >= {at_least} is needed")

@@ -9,6 +9,7 @@ import numpy as np
 
 from flan_t5x.checkpoint.initial import load_initial
 from flan_t5x.data.build import describe
+from flan_t5x.data.task_sets import evaluation_tasks, mixture_table
 from flan_t5x.train import job
 from flan_t5x.train.step import MODEL_FEATURES, compile_step
 
@@ -27,9 +28,9 @@ def describe_run(run: Run) -> None:
     sets = [tasks]
     if run.evaluation is not None:
         config = run.evaluation
-        sets.append(job.evaluation_tasks(config.mixture_or_task_name, config.split))
-        sets += [job.evaluation_tasks(name, split) for _, name, split in config.final]
-    _print(run, job.mixture_table(tasks))
+        sets.append(evaluation_tasks(config.mixture_or_task_name, config.split))
+        sets += [evaluation_tasks(name, split) for _, name, split in config.final]
+    _print(run, mixture_table(tasks))
     limit = run.data.examples_per_task
     specs = [job.cache_spec(s, run.data, vocabulary, examples=limit) for s in sets[:1]]
     specs += [job.cache_spec(s, run.data, vocabulary, examples=None) for s in sets[1:]]
@@ -40,7 +41,7 @@ def describe_run(run: Run) -> None:
         _print(run, f"token cache: everything is in {run.data.cache_path}")
     path = run.checkpoints.initial_checkpoint_path
     if path is not None:
-        load_initial(path, run.network.model.abstract_params)
+        load_initial(path, run.network.model.abstract_params, vocabulary=vocabulary.fingerprint())
         _print(run, f"first weights: {path} fits the model")
     _print(run, _memory(run))
     _lower(run)

@@ -10,26 +10,17 @@ import jax
 import numpy as np
 import optax
 from jax.sharding import Mesh
-from rich.console import Console
 
-from flan_t5x.data.build import prepare_cache
-from flan_t5x.data.cache import CachedSplit, CacheSpec, Estimate, ensure_cached, estimate
-from flan_t5x.data.definitions import TaskDefinition
+from flan_t5x.data.cache import CachedSplit, CacheSpec, Estimate, estimate
 from flan_t5x.data.pipeline import Stream
-from flan_t5x.data.registry import (
-    WeightedTask,
-    describe_mixture,
-    register_jsonl,
-    register_module,
-    resolve,
-)
+from flan_t5x.data.registry import WeightedTask, register_jsonl, register_module, resolve
+from flan_t5x.data.task_sets import TaskSet
 from flan_t5x.data.vocabulary import Vocabulary, resolve_vocabulary
 from flan_t5x.errors import UserError
 from flan_t5x.evaluation.generation import Generator
 from flan_t5x.evaluation.heldout import HeldOut
 from flan_t5x.model.config import T5Config
 from flan_t5x.model.model import Model
-from flan_t5x.parallel import distributed
 from flan_t5x.parallel.rules import Rules, batch_sharding
 from flan_t5x.train.config import DataConfig, EvalConfig
 from flan_t5x.train.state import TrainState, abstract_state, state_shardings
@@ -63,26 +54,6 @@ def build_network(
     return Network(model, optimizer, mesh, shardings, abstract_state(model, optimizer, shardings))
 
 
-@dataclasses.dataclass(frozen=True)
-class TaskSet:
-    """Tasks in one split, with rates.
-
-    Attributes:
-        name: the mixture's.
-        split: the split read.
-        weighted: tasks and rates that sum to 1.
-    """
-
-    name: str
-    split: str
-    weighted: tuple[WeightedTask, ...]
-
-    @property
-    def tasks(self) -> tuple[TaskDefinition, ...]:
-        """The tasks alone."""
-        return tuple(w.task for w in self.weighted)
-
-
 def training_tasks(data: DataConfig) -> TaskSet:
     """The mixture with the user's own files mixed in."""
     for module in data.modules:
@@ -104,19 +75,6 @@ def training_tasks(data: DataConfig) -> TaskSet:
     return TaskSet(data.mixture_or_task_name, data.split, tuple(w for w in weighted if w.rate > 0))
 
 
-def evaluation_tasks(name: str, split: str) -> TaskSet:
-    """The tasks of an evaluation mixture; every one must have the split."""
-    weighted = resolve(name)
-    lacking = [w.task.name for w in weighted if split not in w.task.source.splits]
-    if lacking:
-        raise UserError(
-            f"{name}: no split {split!r} in {', '.join(lacking[:5])}"
-            f"{' ...' if len(lacking) > 5 else ''}; "
-            f"{lacking[0]} has {', '.join(weighted[0].task.source.splits)}"
-        )
-    return TaskSet(name, split, tuple(weighted))
-
-
 def cache_spec(
     tasks: TaskSet, data: DataConfig, vocabulary: Vocabulary, *, examples: int | None
 ) -> CacheSpec:
@@ -128,20 +86,6 @@ def cache_spec(
         splits=(tasks.split,),
         max_examples=examples,
     )
-
-
-def open_cache(spec: CacheSpec, data: DataConfig, *, console: Console) -> list[CachedSplit]:
-    """The cached splits in the order of the spec's tasks; builds what is missing.
-
-    With several processes the first one builds; the others open what it left, or build their
-    own where the folder is not shared.
-    """
-    if distributed.is_lead():
-        found = prepare_cache(spec, data.cache_path, num_workers=data.num_workers, console=console)
-    distributed.barrier("flan_t5x_cache_built")
-    if not distributed.is_lead():
-        found = ensure_cached(spec, data.cache_path, num_workers=data.num_workers)
-    return list(found.values())
 
 
 def estimate_cache(specs: Sequence[CacheSpec], data: DataConfig) -> list[Estimate]:
@@ -200,35 +144,6 @@ def make_generator(network: Network, data: DataConfig, evaluation: EvalConfig) -
     )
 
 
-def check_vocabulary(config: T5Config, vocabulary: Vocabulary, *, name: str) -> None:
-    """Raises UserError where token ids would fall outside of the embedding."""
-    if vocabulary.size > config.vocab_size:
-        fit = -(-vocabulary.size // 128) * 128
-        raise UserError(
-            f"vocabulary {name!r} has {vocabulary.size} ids, but the model's embedding has "
-            f"{config.vocab_size} rows; set T5Config.vocab_size = {fit}, or use the vocabulary "
-            "the checkpoint was made with"
-        )
-
-
-def mixture_table(tasks: TaskSet, splits: Mapping[str, CachedSplit] | None = None) -> str:
-    """The mixture as text: task, group, examples, rate and share."""
-    shares = {w.task.name: w.rate for w in tasks.weighted}
-    rows = {row.task: row for row in describe_mixture(tasks.name)}
-    lines = [f"# mixture {tasks.name}, split {tasks.split}: {len(shares)} tasks"]
-    lines.append(f"{'task':<44} {'group':<14} {'examples':>9} {'cap':>8} {'share':>8}")
-    for name, share in shares.items():
-        row = rows.get(name)
-        group = row.group if row else "jsonl"
-        cap = str(row.cap) if row and row.cap is not None else "-"
-        if splits and name in splits:
-            count: int | str = splits[name].num_examples
-        else:
-            count = row.examples if row else "?"
-        lines.append(f"{name:<44} {group:<14} {count!s:>9} {cap:>8} {share:>8.4%}")
-    return "\n".join(lines) + "\n"
-
-
 class BatchPlacer:
     """Puts this process's rows of a batch onto its devices as one global array.
 
@@ -263,5 +178,5 @@ class BatchPlacer:
 def load_vocabulary(data: DataConfig, config: T5Config) -> Vocabulary:
     """The vocabulary, checked against the model."""
     vocabulary = resolve_vocabulary(data.vocabulary)
-    check_vocabulary(config, vocabulary, name=data.vocabulary)
+    config.check_vocabulary(vocabulary.size, name=data.vocabulary)
     return vocabulary

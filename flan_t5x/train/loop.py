@@ -4,35 +4,37 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 import optax
 from rich.console import Console
 
-from flan_t5x.checkpoint.initial import load_initial
+from flan_t5x.checkpoint.initial import VOCABULARY, load_initial, place_params
 from flan_t5x.checkpoint.manager import Checkpoints
+from flan_t5x.data.cache import CachedSplit, CacheSpec
 from flan_t5x.data.pipeline import Stream, StreamState
 from flan_t5x.data.prefetch import Prefetcher
-from flan_t5x.data.vocabulary import Vocabulary
-from flan_t5x.errors import EXIT_PREEMPTED, UserError
+from flan_t5x.data.task_sets import TaskSet, evaluation_tasks, mixture_table, open_cache
+from flan_t5x.data.vocabulary import Vocabulary, resolve_vocabulary
+from flan_t5x.errors import EXIT_PREEMPTED, UserError, require_count
 from flan_t5x.evaluation.heldout import HeldOut
+from flan_t5x.evaluation.results import result_table
 from flan_t5x.model.config import T5Config
 from flan_t5x.parallel import distributed
 from flan_t5x.parallel.mesh import make_mesh
 from flan_t5x.parallel.rules import Rules, resolve_rules
 from flan_t5x.train import job
-from flan_t5x.train.config import CheckpointConfig, DataConfig, EvalConfig, require_count
+from flan_t5x.train.config import CheckpointConfig, DataConfig, EvalConfig
 from flan_t5x.train.dry_run import describe_run
 from flan_t5x.train.job import Network
 from flan_t5x.train.meter import StepMeter
 from flan_t5x.train.metric_writers import MetricWriter
 from flan_t5x.train.progress import Progress
 from flan_t5x.train.run_dir import RunDirectory
-from flan_t5x.train.selection import METRIC, Selection, result_table, write_final
+from flan_t5x.train.selection import METRIC, Selection, write_final
 from flan_t5x.train.signals import StopRequest
 from flan_t5x.train.state import TrainState, create_state
 from flan_t5x.train.step import MODEL_FEATURES, StepConfig, check_batch, compile_step
@@ -151,6 +153,10 @@ class Run:
         """The run's folder."""
         return Path(self.model_dir).expanduser().absolute()
 
+    def say(self, text: str) -> None:
+        """Prints as it is: paths keep their brackets and stay in one line."""
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
 
 def _run(run: Run) -> TrainResult:
     """Opens everything, trains, and evaluates the chosen step."""
@@ -159,17 +165,22 @@ def _run(run: Run) -> TrainResult:
         vocabulary = job.load_vocabulary(run.data, run.network.model.config)
         tasks = job.training_tasks(run.data)
         sets = _evaluation_sets(run)  # named and checked before anything long begins
-        stream = _open_stream(run, tasks, vocabulary, folder)
+        splits = _open_cache(
+            run, job.cache_spec(tasks, run.data, vocabulary, examples=run.data.examples_per_task)
+        )
+        stream = job.open_stream(tasks, splits, run.data, batch_size=run.batch_size, seed=run.seed)
         heldout = {label: _open_heldout(run, part, vocabulary) for label, part in sets.items()}
         saved = stack.enter_context(
             Checkpoints(
                 run.path / "checkpoints",
                 keep_newest=run.checkpoints.keep_newest,
                 keep_best=run.checkpoints.keep_best,
-                say=lambda text: run.console.print(text, markup=False, highlight=False),
+                say=run.say,
             )
         )
         state, position, record = _restore_or_start(run, saved, stream)
+        if folder is not None:  # not before: a run that is refused must not rename another's data
+            _describe(run, folder, tasks, splits)
         selection = Selection(
             heldout.pop("selection", None),
             period=run.evaluation.period if run.evaluation else run.train_steps,
@@ -205,10 +216,12 @@ def _train(
         mesh=network.mesh,
         shardings=network.shardings,
     )
+    vocabulary = resolve_vocabulary(run.data.vocabulary).fingerprint()
     place = job.BatchPlacer(network.mesh, batch_size=run.batch_size, features=MODEL_FEATURES)
     with contextlib.ExitStack() as stack:
         stop = stack.enter_context(StopRequest())
-        writer = stack.enter_context(MetricWriter(folder, resume_step=first)) if folder else None
+        resumed = first if selection.saved_steps else -1
+        writer = stack.enter_context(MetricWriter(folder, resume_step=resumed)) if folder else None
         progress = stack.enter_context(
             Progress(run.train_steps, start_step=first, console=run.console)
         )
@@ -219,12 +232,16 @@ def _train(
             stopping = not last and _asked_to_stop(stop, number, run.log_period)
             value = None
             if not stopping and selection.due(number, last=last):
-                meter.settle()
+                meter.flush()
                 with meter.paused("evaluating"):
                     value = selection.evaluate(number, state, writer, progress)
             if value is not None or last or stopping or _save_due(run, number, first):
-                meter.settle()  # a state that is not finite is never saved
-                extra = {"stream": position.to_json(), "mixture": stream.fingerprint()}
+                meter.flush()  # a state that is not finite is never saved
+                extra = {
+                    "stream": position.to_json(),
+                    "mixture": stream.fingerprint(),
+                    VOCABULARY: vocabulary,
+                }
                 with meter.paused("saving"):
                     selection.save(number, state, extra=extra, value=value)
             if last or stopping:
@@ -233,7 +250,7 @@ def _train(
             state, metrics = step(state, place(batch))
             meter.add(number + 1, metrics, waited=batches.last_wait_seconds, position=position)
             position = after
-        meter.close()
+        meter.flush()
         if stopping:
             progress.say(
                 f"stopped by {stop.name or 'another process'} at step {number}, which is saved; "
@@ -256,38 +273,40 @@ def _save_due(run: Run, number: int, first: int) -> bool:
     return number > first and period is not None and number % period == 0
 
 
-def _evaluation_sets(run: Run) -> dict[str, job.TaskSet]:
+def _evaluation_sets(run: Run) -> dict[str, TaskSet]:
     """The selecting set under "selection", and the final ones under their labels."""
     config = run.evaluation
     if config is None:
         return {}
-    sets = {"selection": job.evaluation_tasks(config.mixture_or_task_name, config.split)}
+    sets = {"selection": evaluation_tasks(config.mixture_or_task_name, config.split)}
     for label, name, split in config.final:
-        sets[label] = job.evaluation_tasks(name, split)
+        sets[label] = evaluation_tasks(name, split)
     return sets
 
 
-def _open_stream(
-    run: Run, tasks: job.TaskSet, vocabulary: Vocabulary, folder: RunDirectory | None
-) -> Stream:
-    spec = job.cache_spec(tasks, run.data, vocabulary, examples=run.data.examples_per_task)
-    splits = job.open_cache(spec, run.data, console=run.console)
-    if folder is not None:
-        table = {w.task.name: s for w, s in zip(tasks.weighted, splits, strict=True)}
-        folder.write_mixture(job.mixture_table(tasks, table))
-        folder.write_versions()
-        if run.operative_config is not None:
-            folder.write_config(run.operative_config())
-    return job.open_stream(tasks, splits, run.data, batch_size=run.batch_size, seed=run.seed)
+def _describe(
+    run: Run, folder: RunDirectory, tasks: TaskSet, splits: Sequence[CachedSplit]
+) -> None:
+    """Writes what is run into its folder."""
+    cached = {w.task.name: s for w, s in zip(tasks.weighted, splits, strict=True)}
+    folder.write_mixture(mixture_table(tasks, cached))
+    folder.write_versions()
+    if run.operative_config is not None:
+        folder.write_config(run.operative_config())
 
 
-def _open_heldout(run: Run, tasks: job.TaskSet, vocabulary: Vocabulary) -> HeldOut:
+def _open_cache(run: Run, spec: CacheSpec) -> list[CachedSplit]:
+    workers = run.data.num_workers
+    return open_cache(spec, run.data.cache_path, num_workers=workers, console=run.console)
+
+
+def _open_heldout(run: Run, tasks: TaskSet, vocabulary: Vocabulary) -> HeldOut:
     config = run.evaluation
     assert config is not None
     selecting = tasks.split == config.split and tasks.name == config.mixture_or_task_name
     examples = config.examples_per_task if selecting else config.final_examples_per_task
     spec = job.cache_spec(tasks, run.data, vocabulary, examples=None)
-    splits = job.open_cache(spec, run.data, console=run.console)
+    splits = _open_cache(run, spec)
     generator = job.make_generator(run.network, run.data, config)
     return job.open_heldout(
         tasks, splits, vocabulary=vocabulary, generator=generator, examples=examples
@@ -299,15 +318,27 @@ def _restore_or_start(
 ) -> tuple[TrainState, StreamState, list[dict[str, Any]]]:
     """State, stream position and earlier evaluations; see `checkpoint.initial` for precedence."""
     network = run.network
-    if saved.newest() is not None:
+    vocabulary = resolve_vocabulary(run.data.vocabulary).fingerprint()
+    newest = saved.newest()
+    if newest is not None:
+        if newest > run.train_steps:
+            raise UserError(
+                f"{run.path} is at step {newest} already, train_steps = {run.train_steps} lies "
+                "before it; raise train_steps to go on, or choose another model_dir"
+            )
         state, extra = saved.restore(network.abstract)
+        if extra.get(VOCABULARY, vocabulary) != vocabulary:
+            raise UserError(
+                f"{run.path} was trained with another vocabulary than {run.data.vocabulary!r}: "
+                "its token ids mean other pieces. Restore that one, or choose another model_dir"
+            )
         if extra["mixture"] != stream.fingerprint():
             raise UserError(
                 f"{run.path} was trained on other data: the mixture's tasks, their sizes, rates, "
                 "lengths, packing or the seed differ, so the run cannot go on exactly. Restore "
                 "them, or choose another model_dir"
             )
-        run.console.print(f"resuming at step {int(state.step)} from {saved.directory}")
+        run.say(f"resuming at step {int(state.step)} from {saved.directory}")
         return state, StreamState.from_json(extra["stream"]), extra["evaluations"]
     shardings = network.shardings
     path = run.checkpoints.initial_checkpoint_path
@@ -315,17 +346,13 @@ def _restore_or_start(
         draw = jax.jit(network.model.init, out_shardings=shardings.params)
         params = draw(jax.random.key(run.seed))
     else:
-        loaded = load_initial(path, network.model.abstract_params)
-        params = jax.tree.map(_place, loaded, shardings.params)
-        run.console.print(f"starting from {path}", markup=False, highlight=False)
+        loaded = load_initial(path, network.model.abstract_params, vocabulary=vocabulary)
+        params = place_params(loaded, shardings.params)
+        run.say(f"starting from {path}")
     create = jax.jit(
         lambda p: create_state(p, network.optimizer), out_shardings=shardings, donate_argnums=0
     )
     return create(params), StreamState(), []
-
-
-def _place(array: np.ndarray, sharding: jax.sharding.NamedSharding) -> jax.Array:
-    return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
 
 
 def _result(selection: Selection, step: int, *, stopped: bool) -> TrainResult:
@@ -350,21 +377,18 @@ def _evaluate_best(
     """Names the chosen step, evaluates it on the final sets, prints and saves their tables."""
     best = selection.best()
     if best is None:
-        run.console.print(f"done: step {int(state.step)} is in {saved.directory}")
+        run.say(f"done: step {int(state.step)} is in {saved.directory}")
         return
     if sets and best["step"] != int(state.step):
         state, _ = saved.restore(run.network.abstract, step=best["step"])
     results = {label: heldout(state.params) for label, heldout in sets.items()}
     for label, result in results.items():
-        run.console.print(result_table(label, result), markup=False, highlight=False)
+        run.say(result_table(label, result))
     if folder is not None:
         write_final(folder.path / FINAL, step=best["step"], results=results)
     start = selection.record[0]
-    run.console.print(
+    run.say(
         f"best step {best['step']}: {METRIC} {best['value']:.4f} "
         f"(step {start['step']}: {start['value']:.4f}); checkpoint in {saved.directory}, "
-        f"record in {run.path / 'best.json'}",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
+        f"record in {run.path / 'best.json'}"
     )

@@ -88,8 +88,11 @@ class StepMeter:
         self._since += seconds
         self._progress.phase("training")
 
-    def close(self) -> None:
-        """Reports what is left."""
+    def flush(self) -> None:
+        """Settles, and reports what the period has so far.
+
+        Done before every save: a run resumed from it has the figures of all steps.
+        """
         self.settle()
         if self._done:
             self._report()

@@ -31,6 +31,7 @@ from types import TracebackType
 from typing import Any
 
 from flan_t5x.errors import UserError
+from flan_t5x.files import PARTIAL, write_whole
 
 CONFIG = "config.gin"
 MIXTURE = "mixture.txt"
@@ -57,7 +58,6 @@ _PACKAGES = (
     "sentencepiece",
     "gin-config",
 )
-_PARTIAL = ".partial"
 _OWN_FIELDS = frozenset({"step", "kind", "time", "non_finite"})
 
 
@@ -89,7 +89,7 @@ class RunDirectory:
                 "choose another model_dir or change its permissions"
             ) from error
         self._take_lock()
-        for left_over in self.path.glob(f".*{_PARTIAL}"):  # of a trainer killed while writing
+        for left_over in self.path.glob(f".*{PARTIAL}"):  # of a trainer killed while writing
             left_over.unlink(missing_ok=True)
         self.metrics = MetricsLog(self.path / METRICS)
 
@@ -295,21 +295,6 @@ def versions() -> dict[str, Any]:
         "command": sys.argv,
         "packages": packages,
     }
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Writes a text file so that a reader, or a kill, never meets half of it.
-
-    Raises:
-        UserError: it cannot be written (disk full, no permission).
-    """
-    partial = path.with_name(f".{path.name}.{os.getpid()}{_PARTIAL}")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def _plain(value: Any) -> Any:

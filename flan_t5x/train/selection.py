@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from flan_t5x.checkpoint.manager import Checkpoints
 from flan_t5x.evaluation.heldout import EvaluationResult, HeldOut
+from flan_t5x.evaluation.results import result_record
+from flan_t5x.files import write_whole
 from flan_t5x.train.metric_writers import MetricWriter
 from flan_t5x.train.progress import Progress
-from flan_t5x.train.run_dir import RunDirectory, write_whole
+from flan_t5x.train.run_dir import RunDirectory
 from flan_t5x.train.state import TrainState
 
 METRIC = "held_out/average"
@@ -47,6 +48,11 @@ class Selection:
         self._folder = folder
         self.record: list[dict[str, Any]] = [dict(entry) for entry in record]
 
+    @property
+    def saved_steps(self) -> list[int]:
+        """Steps that are saved, oldest first; empty at the start of a new run."""
+        return self._checkpoints.steps()
+
     def due(self, step: int, *, last: bool) -> bool:
         """Whether an evaluation belongs to this step and was not made yet."""
         if self._heldout is None or any(entry["step"] == step for entry in self.record):
@@ -60,7 +66,7 @@ class Selection:
         assert self._heldout is not None
         result = self._heldout(state.params)
         self.record.append({"step": step, "value": result.average, "values": result.values()})
-        if writer is not None:
+        if writer is not None and not self._is_written(step):
             writer.scalars(step, "held_out", figures(result))
             writer.texts(step, sample_texts(result))
         beaten = sum(t.score > t.baseline.value for t in result.tasks)
@@ -69,6 +75,17 @@ class Selection:
             f"{beaten} of {len(result.tasks)} tasks above theirs; {result.seconds:.1f} s)"
         )
         return result.average
+
+    def _is_written(self, step: int) -> bool:
+        """Whether an earlier process wrote this very evaluation.
+
+        A checkpoint made before its evaluation (after SIGTERM) has no record of it. Where the
+        run is killed between that evaluation and the next save, it is made once more.
+        """
+        if self._folder is None or step not in self._checkpoints.steps():
+            return False
+        lines = self._folder.metrics.read()
+        return any(line["step"] == step and line["kind"] == "held_out" for line in lines)
 
     def save(
         self, step: int, state: TrainState, *, extra: Mapping[str, Any], value: float | None
@@ -112,44 +129,10 @@ def sample_texts(result: EvaluationResult) -> dict[str, str]:
     }
 
 
-def result_table(label: str, result: EvaluationResult) -> str:
-    """Scores beside baselines, a line a task and the averages."""
-    lines = [
-        f"{label}: {len(result.tasks)} tasks",
-        f"{'task':<44} {'n':>5} {'score':>7} {'base':>7}",
-    ]
-    lines += [
-        f"{t.name:<44} {t.num_examples:>5} {t.score:>7.3f} {t.baseline.value:>7.3f}"
-        for t in result.tasks
-    ]
-    total = sum(t.num_examples for t in result.tasks)
-    lines.append(f"{'average':<44} {total:>5} {result.average:>7.3f} {result.baseline:>7.3f}")
-    return "\n".join(lines)
-
-
 def write_final(path: Path, *, step: int, results: Mapping[str, EvaluationResult]) -> None:
     """Writes the evaluations of the chosen step as JSON: scores, baselines, counts by task."""
     record = {
         "step": step,
-        "sets": {
-            label: {
-                "average": _number(result.average),
-                "baseline": _number(result.baseline),
-                "tasks": {
-                    t.name: {
-                        "score": _number(t.score),
-                        "baseline": _number(t.baseline.value),
-                        "examples": t.num_examples,
-                        "group": t.group,
-                    }
-                    for t in result.tasks
-                },
-            }
-            for label, result in results.items()
-        },
+        "sets": {label: result_record(result) for label, result in results.items()},
     }
     write_whole(path, json.dumps(record, indent=2, allow_nan=False) + "\n")
-
-
-def _number(value: float) -> float | None:
-    return value if math.isfinite(value) else None

@@ -38,6 +38,10 @@ SHARES: dict[str, float] = {
 # Few-shot prompts are about three times as long: at 1 to 4 they take under half of the tokens.
 FORMAT_RATES: dict[Format, float] = {"zs": 4.0, "fs": 1.0, "zs_cot": 4.0, "fs_cot": 1.0}
 
+COPYING = ("copy", "repeat", "back", "pick")
+"""Families of the base's warm-up. With these alone copying appears in a few hundred steps; in
+the whole pretraining mixture it takes about four times as long."""
+
 _ABOUT = {
     "mini_muffin": "classification and reading with answer options",
     "mini_t0": "questions and answers",
@@ -68,6 +72,12 @@ def mixtures() -> Iterable[MixtureDefinition]:
     yield MixtureDefinition("mini_flan", shares, "the four mini-Flan submixtures")
     rates = tuple(MixturePart(f"mini_{name}_zs", rate=rate) for name, rate in RATES.items())
     yield MixtureDefinition(PRETRAIN, rates, "span corruption and dense text tasks for the base")
+    copying = tuple(MixturePart(f"mini_pretrain_{name}_zs", rate=1.0) for name in COPYING)
+    yield MixtureDefinition(
+        f"{PRETRAIN}_copying",
+        copying,
+        "the base's warm-up: copying is the bottleneck, learn it first",
+    )
 
 
 def _task(family: Family, format: Format) -> TaskDefinition:

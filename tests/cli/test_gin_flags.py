@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import doctest
 
+import gin
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import gin
 from flan_t5x.cli import gin_flags, value_types
 from flan_t5x.cli.gin_flags import gin_value, parse_bindings, short_flags_to_long
 from flan_t5x.cli.value_types import fits, resolve

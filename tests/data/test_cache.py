@@ -161,6 +161,30 @@ def test_targets_beyond_their_length_are_rejected(vocabulary: Vocabulary, tmp_pa
     assert found["first"][0]["detail"].endswith("9 allowed")
 
 
+def test_long_targets_of_other_splits_are_cut_not_lost(
+    vocabulary: Vocabulary, tmp_path: Path
+) -> None:
+    """A benchmark keeps all its rows, and their texts whole: that is what is scored."""
+    task = dataclasses.replace(
+        toy_task(rows=(("validation", 60),)), templates=(Template("{text}", "{text}"),)
+    )
+    spec = dataclasses.replace(
+        toy_spec(vocabulary, task),
+        feature_lengths={"inputs": 64, "targets": 4},
+        splits=("validation",),
+    )
+    split = ensure_cached(spec, tmp_path, num_workers=1)["toy_last", "validation"]
+    assert split.num_examples == 60
+    report = split.report()
+    assert "target longer than its length" not in report["rejected"]
+    examples = split.read(range(60))
+    whole = [vocabulary.encode(str(example.info["targets"])) for example in examples]
+    cut = report["altered"]["truncated targets"]["count"]
+    assert cut == sum(len(ids) + 1 > 4 for ids in whole) > 0
+    for example, ids in zip(examples, whole, strict=True):
+        assert example.targets.tolist() == [*ids[:3], vocabulary.eos_id]
+
+
 def test_too_many_rejected_rows_are_an_error(vocabulary: Vocabulary, tmp_path: Path) -> None:
     spec = toy_spec(vocabulary, toy_task(rows=(("train", 40),), bad_every=4))
     with pytest.raises(UserError) as caught:

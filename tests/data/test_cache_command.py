@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from flan_t5x.data import build
-from flan_t5x.data.build import CacheProgress, build_cache, describe
+from flan_t5x.data.build import build_cache, describe
 from flan_t5x.data.cache import Estimate
 from flan_t5x.data.registry import WeightedTask
 from flan_t5x.errors import UserError
@@ -89,18 +89,3 @@ def test_estimates_read_well() -> None:
         "caching 10 rows (3 splits of 2 tasks) in /c: about 1 s and 5 MB; "
         "only 1 MB are free, this may not fit"
     )
-
-
-def test_progress_is_a_bar_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    bar, plain = console(terminal=True), console()
-    for where in (bar, plain):
-        with CacheProgress(where) as progress:
-            progress.update(5, 10, "toy_a train")
-            progress.update(10, 10, "toy_a train")
-    assert "10/10" in text(bar)
-    assert "toy_a train" in text(bar)
-    assert text(plain) == "", "a short build needs no line in between"
-    monkeypatch.setattr(build, "_PLAIN_SECONDS", 0.0)
-    with CacheProgress(plain) as progress:
-        progress.update(5, 10, "toy_a train")
-    assert text(plain) == "cached 5 of 10 rows (toy_a train)\n"

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from flan_t5x.errors import UserError
-from flan_t5x.train.run_dir import MetricsLog, RunDirectory, read_best, write_whole
+from flan_t5x.train.run_dir import MetricsLog, RunDirectory, read_best
 
 HOLD = """
 import sys, time
@@ -99,15 +99,6 @@ def test_unusable_folders_are_named(tmp_path: Path) -> None:
         (tmp_path / "closed").mkdir(mode=0o500)
         with pytest.raises(UserError, match="cannot be written: Permission denied"):
             RunDirectory(tmp_path / "closed")
-
-
-def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
-    write_whole(tmp_path / "a.txt", "old")
-    with pytest.raises(UserError, match="cannot write"):
-        write_whole(tmp_path / "missing" / "a.txt", "new")
-    with pytest.raises(UnicodeEncodeError):
-        write_whole(tmp_path / "a.txt", "\ud800")
-    assert (tmp_path / "a.txt").read_text() == "old"
 
 
 def test_lines_are_json_with_all_kinds_of_numbers(tmp_path: Path) -> None:

@@ -1,0 +1,73 @@
+"""An evaluation as a table for people, and as JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from flan_t5x.evaluation.heldout import EvaluationResult, ScoredExample
+
+
+def result_table(label: str, result: EvaluationResult) -> str:
+    """Scores beside baselines, a line a task and the averages."""
+    lines = [
+        f"{label}: {len(result.tasks)} tasks",
+        f"{'task':<44} {'n':>5} {'score':>7} {'base':>7}",
+    ]
+    lines += [
+        f"{t.name:<44} {t.num_examples:>5} {t.score:>7.3f} {t.baseline.value:>7.3f}"
+        for t in result.tasks
+    ]
+    total = sum(t.num_examples for t in result.tasks)
+    lines.append(f"{'average':<44} {total:>5} {result.average:>7.3f} {result.baseline:>7.3f}")
+    return "\n".join(lines)
+
+
+def result_record(result: EvaluationResult) -> dict[str, Any]:
+    """Averages and, by task, score, baseline, metrics and counts; undefined scores are None."""
+    return {
+        "average": finite(result.average),
+        "baseline": finite(result.baseline),
+        "tasks": {
+            t.name: {
+                "score": finite(t.score),
+                "baseline": finite(t.baseline.value),
+                "metrics": {name: finite(value) for name, value in t.metrics.items()},
+                "examples": t.num_examples,
+                "group": t.group,
+            }
+            for t in result.tasks
+        },
+    }
+
+
+def prediction_lines(result: EvaluationResult) -> Iterator[str]:
+    """The kept examples (`TaskScore.samples`) as JSON Lines, task by task."""
+    for task in result.tasks:
+        for example in task.samples:
+            yield json.dumps(_prediction(task.name, example), ensure_ascii=False) + "\n"
+
+
+def _prediction(task: str, example: ScoredExample) -> dict[str, Any]:
+    return {
+        "task": task,
+        "id": example.id,
+        "inputs": example.inputs,
+        "target": example.target,
+        "prediction": example.prediction,
+        "extracted": example.extracted,
+        "correct": example.correct,
+        "log_prob": rounded(example.log_prob),
+    }
+
+
+def finite(value: float) -> float | None:
+    """The number, or None (JSON's null) where it is not finite."""
+    return value if math.isfinite(value) else None
+
+
+def rounded(log_prob: float) -> float | None:
+    """A float32 log-probability with the six decimals that mean something; None as `finite`."""
+    return finite(round(float(log_prob), 6))

@@ -1,0 +1,39 @@
+"""Text files that appear whole or not at all: a reader, or a kill, never meets half of one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TextIO
+
+from flan_t5x.errors import UserError
+
+PARTIAL = ".partial"
+"""Suffix of what is still being written."""
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[TextIO]:
+    """A text file to write to; it takes its place, over an older one, when the block ends well.
+
+    Raises:
+        UserError: it cannot be written (disk full, no permission, no such folder).
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
+    try:
+        with partial.open("w", encoding="utf-8") as file:
+            yield file
+        partial.replace(path)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Writes a text file; see `whole_file`."""
+    with whole_file(path) as file:
+        file.write(text)

@@ -1,0 +1,76 @@
+"""A tiny model, its checkpoint and two small tasks, for the tests of evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from flan_t5x.checkpoint.base import save_base
+from flan_t5x.data.definitions import TaskDefinition
+from flan_t5x.data.vocabulary import Vocabulary
+from flan_t5x.evaluation.generation import BatchProgress, Generated
+from flan_t5x.model.config import T5Config
+from flan_t5x.model.model import Model, Params
+from tests.data.rows import animal, animal_task
+
+CONFIG = T5Config(
+    vocab_size=640, emb_dim=32, num_heads=2, head_dim=16, mlp_dim=48,
+    num_encoder_layers=1, num_decoder_layers=1,
+)  # fmt: skip
+LENGTHS = {"inputs": 96, "targets": 32}
+ONE_PART = {"tensor": 8}
+"""A mesh of the eight simulated devices that leaves batches whole."""
+
+
+def params() -> Params:
+    """Random parameters, large enough that answers differ from prompt to prompt."""
+    return jax.tree.map(lambda x: 2.0 * np.asarray(x), Model(CONFIG).init(jax.random.key(0)))
+
+
+def save_checkpoint(folder: Path, **card: object) -> str:
+    path = folder / "tiny.npz"
+    save_base(path, params(), card)
+    return str(path)
+
+
+def tasks() -> list[TaskDefinition]:
+    """One plain task, one whose answers follow a rationale; two metrics."""
+    plain = animal_task(name="toy_plain", metrics=("accuracy", "f1"))
+    cot = animal_task("zs_cot", name="toy_cot", extract="cot_answer")
+    return [plain, replace(cot, metrics=("normalized_accuracy", "f1"), group="thinking")]
+
+
+def said(target: str, row: int) -> str:
+    """A deterministic answer: right, right but for the case, half right, wrong, empty, ..."""
+    words = target.split()
+    return (
+        target,
+        target.upper(),
+        " ".join(words[len(words) // 2 :]),
+        animal("train", row).answer,
+        "",
+        f"So the answer is {words[-1].rstrip('.')}.",
+        "((((" * 9,
+    )[row % 7]
+
+
+class FakeGenerator:
+    """Answers with given texts, in order."""
+
+    def __init__(self, texts: Sequence[str], vocabulary: Vocabulary) -> None:
+        self.tokens = [np.array(vocabulary.encode(text), np.int32) for text in texts]
+
+    def __call__(
+        self,
+        params: Params,
+        prompts: Sequence[np.ndarray],
+        *,
+        seed: int = 0,
+        progress: BatchProgress | None = None,
+    ) -> Generated:
+        assert len(prompts) == len(self.tokens)
+        return Generated(self.tokens, -np.arange(len(prompts), dtype=np.float32))
