@@ -40,6 +40,7 @@ from flan_t5x.train.state import TrainState, create_state
 from flan_t5x.train.step import MODEL_FEATURES, StepConfig, check_batch, compile_step
 
 FINAL = "final.json"
+SELECTION = "selection"  # label of the set that picks the checkpoint
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,7 +170,7 @@ def _run(run: Run) -> TrainResult:
             run, job.cache_spec(tasks, run.data, vocabulary, examples=run.data.examples_per_task)
         )
         stream = job.open_stream(tasks, splits, run.data, batch_size=run.batch_size, seed=run.seed)
-        heldout = {label: _open_heldout(run, part, vocabulary) for label, part in sets.items()}
+        heldout = _open_heldout(run, sets, vocabulary)
         saved = stack.enter_context(
             Checkpoints(
                 run.path / "checkpoints",
@@ -182,7 +183,7 @@ def _run(run: Run) -> TrainResult:
         if folder is not None:  # not before: a run that is refused must not rename another's data
             _describe(run, folder, tasks, splits)
         selection = Selection(
-            heldout.pop("selection", None),
+            heldout.pop(SELECTION, None),
             period=run.evaluation.period if run.evaluation else run.train_steps,
             checkpoints=saved,
             folder=folder,
@@ -274,11 +275,11 @@ def _save_due(run: Run, number: int, first: int) -> bool:
 
 
 def _evaluation_sets(run: Run) -> dict[str, TaskSet]:
-    """The selecting set under "selection", and the final ones under their labels."""
+    """The selecting set under `SELECTION`, and the final ones under their labels."""
     config = run.evaluation
     if config is None:
         return {}
-    sets = {"selection": evaluation_tasks(config.mixture_or_task_name, config.split)}
+    sets = {SELECTION: evaluation_tasks(config.mixture_or_task_name, config.split)}
     for label, name, split in config.final:
         sets[label] = evaluation_tasks(name, split)
     return sets
@@ -300,17 +301,22 @@ def _open_cache(run: Run, spec: CacheSpec) -> list[CachedSplit]:
     return open_cache(spec, run.data.cache_path, num_workers=workers, console=run.console)
 
 
-def _open_heldout(run: Run, tasks: TaskSet, vocabulary: Vocabulary) -> HeldOut:
+def _open_heldout(
+    run: Run, sets: Mapping[str, TaskSet], vocabulary: Vocabulary
+) -> dict[str, HeldOut]:
+    """A scorer for every evaluation set; they share their compiled programs."""
     config = run.evaluation
-    assert config is not None
-    selecting = tasks.split == config.split and tasks.name == config.mixture_or_task_name
-    examples = config.examples_per_task if selecting else config.final_examples_per_task
-    spec = job.cache_spec(tasks, run.data, vocabulary, examples=None)
-    splits = _open_cache(run, spec)
+    if config is None:
+        return {}
     generator = job.make_generator(run.network, run.data, config)
-    return job.open_heldout(
-        tasks, splits, vocabulary=vocabulary, generator=generator, examples=examples
-    )
+    opened = {}
+    for label, tasks in sets.items():
+        count = config.examples_per_task if label == SELECTION else config.final_examples_per_task
+        splits = _open_cache(run, job.cache_spec(tasks, run.data, vocabulary, examples=None))
+        opened[label] = job.open_heldout(
+            tasks, splits, vocabulary=vocabulary, generator=generator, examples=count
+        )
+    return opened
 
 
 def _restore_or_start(

@@ -48,10 +48,9 @@ def alone(prompts: list[np.ndarray], sampling: Sampling | None = None) -> list[l
     keys = jax.vmap(jax.random.fold_in, (None, 0))(
         jax.random.key(3), np.arange(len(prompts), dtype=np.uint32)
     )
+    model, values = Model(CONFIG), params()
     run = jax.jit(
-        lambda x, k: decode(
-            Model(CONFIG), params(), x, max_length=DECODED, sampling=sampling, keys=k
-        )
+        lambda x, k: decode(model, values, x, max_length=DECODED, sampling=sampling, keys=k)
     )
     found = [run(batch[i : i + 1], keys[i : i + 1]).tokens[0] for i in range(len(prompts))]
     return [until_eos(np.asarray(tokens)).tolist() for tokens in found]

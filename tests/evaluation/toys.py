@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +27,7 @@ ONE_PART = {"tensor": 8}
 """A mesh of the eight simulated devices that leaves batches whole."""
 
 
+@functools.cache
 def params() -> Params:
     """Random parameters, large enough that answers differ from prompt to prompt."""
     return jax.tree.map(lambda x: 2.0 * np.asarray(x), Model(CONFIG).init(jax.random.key(0)))

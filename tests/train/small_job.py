@@ -124,10 +124,15 @@ def saved_steps(model_dir: Path) -> list[int]:
 
 def final_params(model_dir: Path) -> dict[str, np.ndarray]:
     """Parameters of the newest checkpoint by name."""
+    return saved_params(model_dir, saved_steps(model_dir)[-1])
+
+
+def saved_params(model_dir: Path, step: int) -> dict[str, np.ndarray]:
+    """Parameters of a checkpoint by name."""
     from flan_t5x.checkpoint.leaves import named_leaves
     from flan_t5x.checkpoint.reading import read_params
 
-    tree = read_params(model_dir / "checkpoints", step=saved_steps(model_dir)[-1])
+    tree = read_params(model_dir / "checkpoints", step=step)
     return {name: np.asarray(leaf) for name, leaf in named_leaves(tree)}
 
 
