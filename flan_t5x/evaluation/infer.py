@@ -236,9 +236,9 @@ def _report(result: InferenceResult, output: Path, console: Console) -> None:
     text = f"{result.rows:,} answers are in {output}"
     if result.cut:
         share = result.cut / result.rows
-        text += f"; {result.cut:,} prompts ({share:.1%}) were cut to max_input_length"
+        text += f"; prompts cut to max_input_length: {result.cut:,} ({share:.1%})"
     if result.blank:
-        text += f"; {result.blank:,} blank lines were passed over"
+        text += f"; blank lines passed over: {result.blank:,}"
     _print(console, text)
 
 

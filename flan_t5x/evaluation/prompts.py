@@ -105,8 +105,8 @@ class PromptFile:
             self._refuse(number, f"byte {error.start + 1} is not UTF-8; convert the file")
         if not text.strip():
             return None
+        text = text.removesuffix("\n").removesuffix("\r")
         if self.format == "text":
-            text = text.removesuffix("\n").removesuffix("\r")
             return Prompt(text, {"inputs": text})
         return self._parse_json(number, text)
 

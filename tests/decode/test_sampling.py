@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from flan_t5x.decode.sampling import Sampling, decode, filter_logits
+from flan_t5x.decode import sampling as sampling_module
+from flan_t5x.decode.sampling import Decoded, Sampling, filter_logits
 from flan_t5x.errors import UserError
 from flan_t5x.model.config import T5Config
 from flan_t5x.model.model import Model
@@ -19,6 +23,12 @@ CONFIG = T5Config(
 LENGTH = 10
 
 
+@functools.partial(jax.jit, static_argnums=(0,), static_argnames=("max_length", "sampling"))
+def decode(model: Model, *args: Any, **settings: Any) -> Decoded:
+    """The function under test, compiled as it is in use."""
+    return sampling_module.decode(model, *args, **settings)
+
+
 @pytest.fixture(scope="module")
 def setup() -> tuple[Model, dict, np.ndarray]:
     rng = np.random.default_rng(0)
@@ -26,7 +36,7 @@ def setup() -> tuple[Model, dict, np.ndarray]:
     for row, length in enumerate((12, 3, 7, 1, 12, 5)):
         prompts[row, length:] = 0
     model = Model(CONFIG)
-    return model, model.init(jax.random.key(3)), prompts
+    return model, jax.jit(model.init)(jax.random.key(3)), prompts
 
 
 def test_greedy_is_the_argmax_of_teacher_forced_logits(setup: tuple) -> None:
@@ -40,7 +50,7 @@ def test_greedy_is_the_argmax_of_teacher_forced_logits(setup: tuple) -> None:
         "decoder_input_tokens": inputs,
         "decoder_target_tokens": np.ones_like(tokens),
     }
-    logits = model.logits(params, batch)
+    logits = jax.jit(model.logits)(params, batch)
     log_probs = np.asarray(jax.nn.log_softmax(logits))
     for row in range(6):
         total = 0.0

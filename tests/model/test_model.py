@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +17,7 @@ from flan_t5x.errors import UserError
 from flan_t5x.model.config import T5Config
 from flan_t5x.model.layers import relative_position_bucket, toeplitz
 from flan_t5x.model.losses import loss_sums
-from flan_t5x.model.model import Model
+from flan_t5x.model.model import Model, Params
 from flan_t5x.train.step import dropout_keys
 
 SMALL = T5Config(
@@ -72,17 +74,23 @@ def _pack(examples: list[tuple[np.ndarray, np.ndarray]], inputs: int, targets: i
     return batch
 
 
+@functools.cache
+def _small_model() -> tuple[Params, Callable[..., jax.Array]]:
+    """Parameters and compiled logits, shared by all examples of a property."""
+    model = Model(SMALL)
+    return jax.jit(model.init)(jax.random.key(0)), jax.jit(model.logits)
+
+
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 2**16))
 def test_packed_logits_equal_the_example_alone(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    model = Model(SMALL)
-    params = model.init(jax.random.key(0))
+    params, forward = _small_model()
     examples = _examples(rng, 4)
-    logits = jax.jit(model.logits)(params, _pack(examples, 40, 24))
+    logits = forward(params, _pack(examples, 40, 24))
     at = 0
     for x, y in examples:
-        alone = jax.jit(model.logits)(params, _pack([(x, y)], 40, 24))
+        alone = forward(params, _pack([(x, y)], 40, 24))
         np.testing.assert_allclose(
             logits[0, at : at + len(y)], alone[0, : len(y)], atol=1e-5, rtol=1e-5
         )
@@ -95,8 +103,12 @@ def test_scan_unroll_and_remat_do_not_change_gradients() -> None:
 
     def gradient(**changes: object) -> object:
         model = Model(dataclasses.replace(SMALL, dropout_rate=0.1, **changes))
-        params = model.init(jax.random.key(1))
-        return jax.grad(lambda p: model.logits(p, batch, dropout_keys=keys).sum())(params)
+        params = jax.jit(model.init)(jax.random.key(1))
+
+        def total(p: Params) -> jax.Array:
+            return model.logits(p, batch, dropout_keys=keys).sum()
+
+        return jax.jit(jax.grad(total))(params)
 
     reference = gradient()
     for changes in ({"unroll_layers": 0}, {"remat_policy": "full"}, {"remat_policy": "minimal"}):
@@ -109,16 +121,16 @@ def test_scan_unroll_and_remat_do_not_change_gradients() -> None:
 
 def test_dropout_belongs_to_the_row_not_to_the_batch() -> None:
     model = Model(dataclasses.replace(SMALL, dropout_rate=0.3))
-    params = model.init(jax.random.key(0))
+    params, logits = jax.jit(model.init)(jax.random.key(0)), jax.jit(model.logits)
     one = _pack(_examples(np.random.default_rng(0), 3), 32, 16)
     batch = {name: np.repeat(x, 4, axis=0) for name, x in one.items()}
     keys = dropout_keys(7, jnp.int32(3), jnp.arange(4))
-    whole = model.logits(params, batch, dropout_keys=keys)
-    part = model.logits(params, one, dropout_keys=keys[2:3])
+    whole = logits(params, batch, dropout_keys=keys)
+    part = logits(params, one, dropout_keys=keys[2:3])
     np.testing.assert_allclose(whole[2], part[0], atol=1e-5)
     assert not np.allclose(whole[1], whole[2], atol=1e-3)
     other_step = dropout_keys(7, jnp.int32(4), jnp.arange(4))
-    assert not np.allclose(whole, model.logits(params, batch, dropout_keys=other_step), atol=1e-3)
+    assert not np.allclose(whole, logits(params, batch, dropout_keys=other_step), atol=1e-3)
 
 
 @given(q=st.integers(1, 9), k=st.integers(1, 9))
@@ -182,5 +194,6 @@ def test_unknown_attention_names_the_near_one() -> None:
     config = dataclasses.replace(SMALL, attention="referense")
     with pytest.raises(UserError, match="'reference'"):
         Model(config).logits(
-            model.init(jax.random.key(0)), _pack(_examples(np.random.default_rng(0), 1), 16, 8)
+            jax.jit(model.init)(jax.random.key(0)),
+            _pack(_examples(np.random.default_rng(0), 1), 16, 8),
         )

@@ -77,4 +77,5 @@ def read(folder: Path) -> list[dict[int, str]]:
 
 
 if VARIABLE in os.environ:
-    recording(Path(os.environ[VARIABLE])).__enter__()
+    _for_good = recording(Path(os.environ[VARIABLE]))  # named: collected, it would end
+    _for_good.__enter__()

@@ -36,6 +36,7 @@ ELSEWHERE = "elsewhere"  # start-up, or between two phases
 EACH = 3
 
 TRAIN_STEPS, SAVE_PERIOD, EVAL_PERIOD = 48, 4, 8
+SHARE = 0.7  # of a phase, in which kills fall: the same phase is not always as long
 REACH = 12  # how far ahead of the newest checkpoint a kill is planned
 # Long enough to be hit: each prompt is decoded by itself.
 EVALUATION_SIZE = """
@@ -210,12 +211,13 @@ def aim(run: Run, phase: str, draw: random.Random, lengths: dict[str, float]) ->
         draw: makes the choice.
         lengths: seconds that each phase lasts in the undisturbed run.
     """
-    delay = draw.uniform(0.0, lengths[phase])
+    delay = draw.uniform(0.0, lengths[phase] * SHARE)
     if phase == CACHE:
         return Aim(phase, run.caching, "cache in work", delay)
     ahead = range(run.newest() + 1, min(run.newest() + REACH, TRAIN_STEPS) + 1)
     fitting: dict[str, Callable[[int], bool]] = {
-        STEP: lambda step: step % EVAL_PERIOD != 0 and step % SAVE_PERIOD != 0,
+        # Later ones run while the save of an earlier one is still under way.
+        STEP: lambda step: 0 < step % EVAL_PERIOD < SAVE_PERIOD - 1,
         SAVE: lambda step: step % SAVE_PERIOD == 0,
         EVALUATION: lambda step: step % EVAL_PERIOD == 0,
     }

@@ -24,8 +24,9 @@ class Case:
     """One mistake.
 
     Attributes:
-        flags: what is added to a sound command; ``{tmp}``, ``{run}`` (a finished run) and
-            ``{vocabulary}`` (another SentencePiece model) are filled in.
+        flags: what is added to a sound command; ``{tmp}``, ``{run}`` (a finished run),
+            ``{vocabulary}`` (another SentencePiece model) and ``{own}`` (a task name that is
+            free) are filled in.
         words: what the line must hold: the thing, the value, the way out.
         rows: of ``{tmp}/own.jsonl``, where the case has one.
     """
@@ -35,7 +36,7 @@ class Case:
     rows: tuple[dict[str, str], ...] | None = None
 
 
-OWN = ("--gin.DataConfig.user_jsonl={{'own': '{tmp}/own.jsonl'}}",)
+OWN = ("--gin.DataConfig.user_jsonl={{'{own}': '{tmp}/own.jsonl'}}",)
 LONG = {"inputs": "Say it again .", "targets": "red blue green cold warm small large " * 9}
 
 CASES = {
@@ -81,11 +82,11 @@ CASES = {
     "missing own file": Case(OWN, ("{tmp}/own.jsonl",)),
     "own file without rows": Case(OWN, ("{tmp}/own.jsonl",), rows=()),
     "own file without training rows": Case(
-        OWN, ("'own'", "'train'"), rows=({"inputs": "a", "targets": "b", "split": "test"},)
+        OWN, ("{tmp}/own.jsonl", "'train'"), rows=({"inputs": "a", "targets": "b", "split": "test"},)
     ),
     "all targets longer than their length": Case(
         OWN,
-        ("'own'", "3 of 3 rows", "target longer than its length", "refused-train.json"),
+        ("'{own}'", "3 of 3 rows", "target longer than its length", "refused-train.json"),
         rows=tuple({**LONG, "id": str(i), "split": "train"} for i in range(3)),
     ),
     "model_dir under a file": Case(
@@ -123,7 +124,12 @@ def test_bad_input(
     if case.rows is not None:
         lines = [json.dumps(row) + "\n" for row in case.rows]
         (tmp_path / "own.jsonl").write_text("".join(lines))
-    places = {"tmp": tmp_path, "run": small.undisturbed, "vocabulary": other_vocabulary}
+    places = {
+        "tmp": tmp_path,
+        "run": small.undisturbed,
+        "vocabulary": other_vocabulary,
+        "own": f"own_{list(CASES).index(name)}",  # names are taken for the life of a process
+    }
     flags = [flag.format(**places) for flag in case.flags]
     capsys.readouterr()
     assert small.train(tmp_path / "run", *flags) == EXIT_BAD_INPUT
