@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from flan_t5x.data import registry
@@ -16,7 +14,7 @@ from .rows import animal_source, animal_task
 
 
 @pytest.fixture(autouse=True)
-def own_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
     made = registry._Registry()
     monkeypatch.setattr(registry, "_registry", made)
     monkeypatch.setattr(made, "providers", dict)
@@ -26,7 +24,6 @@ def own_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     ]
     parts = (MixturePart("whole", cap=20), MixturePart("no_test"))
     made.add(tasks, [MixtureDefinition("both", parts)], origin="test")
-    yield
 
 
 def test_every_task_must_have_the_split() -> None:
@@ -35,7 +32,7 @@ def test_every_task_must_have_the_split() -> None:
     assert (tasks.name, tasks.split) == ("both", "validation")
     with pytest.raises(UserError, match="no split 'test' in no_test; no_test has train, valida"):
         evaluation_tasks("both", "test")
-    with pytest.raises(UserError, match="has train, validation. did you mean 'validation'"):
+    with pytest.raises(UserError, match=r"has train, validation\. did you mean 'validation'"):
         evaluation_tasks("no_test", "validaton")
     with pytest.raises(UserError, match="split 'train' is for training"):
         evaluation_tasks("both", "train")

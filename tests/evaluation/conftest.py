@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 
 import pytest
 
@@ -37,7 +36,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory, vocabulary: Vocabulary)
 
 
 @pytest.fixture
-def toy_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def toy_registry(monkeypatch: pytest.MonkeyPatch) -> None:
     """A registry with nothing but the toy tasks, and the mixture `toy_all` of them."""
     made = registry._Registry()
     monkeypatch.setattr(registry, "_registry", made)
@@ -45,4 +44,3 @@ def toy_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     tasks = toys.tasks()
     parts = tuple(MixturePart(task.name) for task in tasks)
     made.add(tasks, [MixtureDefinition("toy_all", parts, evaluation_only=True)], origin="test")
-    yield

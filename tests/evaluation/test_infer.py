@@ -119,7 +119,8 @@ def test_interrupted_anywhere_it_ends_with_the_same_file(
 
     monkeypatch.setattr(Journal, "add", counting)
     (tmp_path / "out.jsonl").write_text("an older file\n")
-    for stop_at in (0, 1, 3, 4):
+    for moment in (0, 1, 3, 4):
+        stop_at = moment
         with pytest.raises(KeyboardInterrupt):
             run(sampling=sampling)
         assert (tmp_path / "out.jsonl").read_text() == "an older file\n"
@@ -159,7 +160,9 @@ def test_kill_9(run: Run, tmp_path: Path, checkpoint: str, vocabulary: Vocabular
         "output_path": str(tmp_path / "killed.jsonl"),
     }
     arguments = [f"{name}={value}" for name, value in settings.items()]
-    done = subprocess.run([sys.executable, "-c", KILLED, *arguments], check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, *arguments], check=False, cwd=Path(__file__).parents[2]
+    )
     assert done.returncode == -9
     assert not (tmp_path / "killed.jsonl").exists()
     result = run(output_path=settings["output_path"])
@@ -197,7 +200,7 @@ def test_a_partial_file_of_other_settings_is_refused(
         patch.setattr(module, "_write_output", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             run()
-    with pytest.raises(UserError, match="differs: seed was 0, is 1. Go on with that job's"):
+    with pytest.raises(UserError, match=r"differs: seed was 0, is 1\. Go on with that job's"):
         run(seed=1)
     with pytest.raises(UserError, match=r"differs: sampling was \{'temperature': 0.0"):
         run(sampling=SAMPLING)

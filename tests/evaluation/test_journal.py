@@ -63,7 +63,7 @@ def test_damage_in_the_middle_ends_what_is_kept(tmp_path: Path) -> None:
 def test_another_job_is_refused_and_nothing_is_lost(tmp_path: Path) -> None:
     fill(tmp_path / "j")
     before = (tmp_path / "j").read_bytes()
-    with pytest.raises(UserError, match="that differs: seed was 0, is 7. Go on with"):
+    with pytest.raises(UserError, match=r"that differs: seed was 0, is 7\. Go on with"):
         Journal(tmp_path / "j", {**JOB, "seed": 7})
     assert (tmp_path / "j").read_bytes() == before
     fill(tmp_path / "j")  # the lock was given back
@@ -102,5 +102,5 @@ def test_a_full_disk_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
             with pytest.raises(UserError, match=message):
                 journal.add([0], ["zero"], [-1.0], cut=0)
         assert journal.answers == {}
-    with pytest.raises(UserError, match="cannot write .*: No such file"):
+    with pytest.raises(UserError, match=r"cannot write .*: No such file"):
         Journal(tmp_path / "missing" / "j", JOB)

@@ -61,5 +61,5 @@ def test_a_base_of_another_vocabulary(tmp_path: Path, vocabulary: Vocabulary) ->
 def test_sizes_that_differ_are_named(checkpoint: str, vocabulary: Vocabulary) -> None:
     with pytest.raises(UserError, match=r"mlp.* is float32\[.*\] in the checkpoint and float32"):
         load(checkpoint, vocabulary, mlp_dim=64)
-    with pytest.raises(UserError, match="embedding has 128 rows; set T5Config.vocab_size = "):
+    with pytest.raises(UserError, match=r"embedding has 128 rows; set T5Config\.vocab_size = "):
         load(checkpoint, vocabulary, vocab_size=128)

@@ -48,7 +48,7 @@ def test_blank_lines_are_passed_over_and_counted(tmp_path: Path) -> None:
 def test_plain_text_keeps_its_spaces(tmp_path: Path) -> None:
     file = write(tmp_path, '\n one \r\n{"inputs": 1}\n \nlast ünë'.encode(), name="p.txt")
     assert [prompt.inputs for prompt in file] == [" one ", '{"inputs": 1}', "last ünë"]
-    assert [prompt.fields for prompt in file][0] == {"inputs": " one "}
+    assert next(iter(file)).fields == {"inputs": " one "}
     assert file.scan().blank == 2
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import optax
 import pytest
 
+from flan_t5x.decode.beam import beam_search
 from flan_t5x.decode.sampling import decode
 from flan_t5x.model.losses import loss_sums
 from flan_t5x.model.model import Model, Params
@@ -94,3 +95,16 @@ def test_greedy_tokens_equal_t5x(shared: Path, params: str) -> None:
         Model(T5X), load_params(folder / f"params_{params}.npz"), prompts, max_length=16
     )
     np.testing.assert_array_equal(result.tokens, expected.reshape(len(prompts), -1))
+
+
+@pytest.mark.parametrize("params", ["init", "step3"])
+def test_beam_search_equals_t5x(shared: Path, params: str) -> None:
+    """All four beams to the letter; T5X lists them worst first."""
+    folder = shared / "oracle" / "t5x"
+    data = np.load(folder / "data.npz")
+    weights = load_params(folder / f"params_{params}.npz")
+    model = Model(T5X)
+    search = jax.jit(lambda p, x: beam_search(model, p, x, max_length=16, beams=4, alpha=0.6))
+    result = search(weights, data["unpacked/encoder_input_tokens"])
+    np.testing.assert_array_equal(result.tokens, data[f"beam4_{params}/tokens"][:, ::-1])
+    np.testing.assert_allclose(result.scores, data[f"beam4_{params}/scores"][:, ::-1], rtol=1e-5)
