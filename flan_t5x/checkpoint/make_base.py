@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from flan_t5x.checkpoint.base import save_base
+from flan_t5x.checkpoint.initial import VOCABULARY
 from flan_t5x.checkpoint.leaves import named_leaves
-from flan_t5x.checkpoint.reading import find_step, read_params
+from flan_t5x.checkpoint.reading import find_step, read_extra, read_params
 from flan_t5x.errors import EXIT_BAD_INPUT, UserError
 from flan_t5x.files import whole_file
 
@@ -34,6 +35,9 @@ def make_base(model_dir: Path, target: Path, *, command: str) -> dict[str, Any]:
     step = int(find_step(model_dir).name)
     params = read_params(model_dir, step)
     card = {"command": command, "step": step, "num_parameters": _count(params)}
+    extra = read_extra(model_dir, step)
+    if VOCABULARY in extra:
+        card[VOCABULARY] = extra[VOCABULARY]
     card |= _run_facts(model_dir, step)
     save_base(target, params, card, store_as="bfloat16")
     with whole_file(target.with_suffix(".md")) as file:

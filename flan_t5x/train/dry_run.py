@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import jax
 import numpy as np
 
@@ -11,10 +9,8 @@ from flan_t5x.checkpoint.initial import load_initial
 from flan_t5x.data.build import describe
 from flan_t5x.data.task_sets import evaluation_tasks, mixture_table
 from flan_t5x.train import job
+from flan_t5x.train.job import Run
 from flan_t5x.train.step import MODEL_FEATURES, compile_step
-
-if TYPE_CHECKING:
-    from flan_t5x.train.loop import Run
 
 
 def describe_run(run: Run) -> None:

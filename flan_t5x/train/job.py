@@ -1,15 +1,17 @@
-"""From configuration to the objects a run works with: data, model, compiled step, held-out sets."""
+"""A run: its checked settings, and the objects made from them."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 import optax
 from jax.sharding import Mesh
+from rich.console import Console
 
 from flan_t5x.data.cache import CachedSplit, CacheSpec, Estimate, estimate
 from flan_t5x.data.pipeline import Stream
@@ -22,8 +24,9 @@ from flan_t5x.evaluation.heldout import HeldOut
 from flan_t5x.model.config import T5Config
 from flan_t5x.model.model import Model
 from flan_t5x.parallel.rules import Rules, batch_sharding
-from flan_t5x.train.config import DataConfig, EvalConfig
+from flan_t5x.train.config import CheckpointConfig, DataConfig, EvalConfig
 from flan_t5x.train.state import TrainState, abstract_state, state_shardings
+from flan_t5x.train.step import StepConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +46,33 @@ class Network:
     mesh: Mesh
     shardings: TrainState
     abstract: TrainState
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Run:
+    """The checked settings of a run; see `train` for each."""
+
+    model_dir: str
+    train_steps: int
+    batch_size: int
+    data: DataConfig
+    network: Network
+    evaluation: EvalConfig | None
+    checkpoints: CheckpointConfig
+    step: StepConfig
+    log_period: int
+    seed: int
+    console: Console
+    operative_config: Callable[[], str] | None
+
+    @property
+    def path(self) -> Path:
+        """The run's folder."""
+        return Path(self.model_dir).expanduser().absolute()
+
+    def say(self, text: str) -> None:
+        """Prints as it is: paths keep their brackets and stay in one line."""
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def build_network(

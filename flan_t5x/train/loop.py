@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -29,7 +28,7 @@ from flan_t5x.parallel.rules import Rules, resolve_rules
 from flan_t5x.train import job
 from flan_t5x.train.config import CheckpointConfig, DataConfig, EvalConfig
 from flan_t5x.train.dry_run import describe_run
-from flan_t5x.train.job import Network
+from flan_t5x.train.job import Run
 from flan_t5x.train.meter import StepMeter
 from flan_t5x.train.metric_writers import MetricWriter
 from flan_t5x.train.progress import Progress
@@ -130,33 +129,6 @@ def train(
         describe_run(run)
         return TrainResult(exit_code=0, step=0)
     return _run(run)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Run:
-    """The checked settings of a run; see `train` for each."""
-
-    model_dir: str
-    train_steps: int
-    batch_size: int
-    data: DataConfig
-    network: Network
-    evaluation: EvalConfig | None
-    checkpoints: CheckpointConfig
-    step: StepConfig
-    log_period: int
-    seed: int
-    console: Console
-    operative_config: Callable[[], str] | None
-
-    @property
-    def path(self) -> Path:
-        """The run's folder."""
-        return Path(self.model_dir).expanduser().absolute()
-
-    def say(self, text: str) -> None:
-        """Prints as it is: paths keep their brackets and stay in one line."""
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _run(run: Run) -> TrainResult:

@@ -28,6 +28,9 @@ SETTINGS: Mapping[str, object] = {
     "DROPOUT_RATE": 0.1,
     "EVAL_PERIOD": 100,  # at the first and the last step
 }
+ALONE = ("--gin.loop.train.evaluation=None",)
+"""Decoding takes longest to compile: two layouts do it, one device and several processes."""
+
 SIZES = """
 config.T5Config.num_heads = 4
 """
@@ -45,13 +48,15 @@ class Layout:
 
 ONE = Layout(1, 1)
 LAYOUTS = {
-    "1 process x 8 devices": Layout(1, 8),
+    "1 process x 8 devices": Layout(1, 8, flags=ALONE),
     "2 processes x 4 devices": Layout(2, 4),
     "4 microbatches": Layout(
-        1, 8, {"MESH": {"data": 4, "tensor": 2}}, ("--gin.StepConfig.num_microbatches=4",)
+        1, 8, {"MESH": {"data": 4, "tensor": 2}}, ("--gin.StepConfig.num_microbatches=4", *ALONE)
     ),
-    "fsdp=8": Layout(1, 8, {"MESH": {"fsdp": 8}, "RULES": "fsdp"}),
-    "fsdp=4, tensor=2": Layout(1, 8, {"MESH": {"fsdp": 4, "tensor": 2}, "RULES": "fsdp_tensor"}),
+    "fsdp=8": Layout(1, 8, {"MESH": {"fsdp": 8}, "RULES": "fsdp"}, ALONE),
+    "fsdp=4, tensor=2": Layout(
+        1, 8, {"MESH": {"fsdp": 4, "tensor": 2}, "RULES": "fsdp_tensor"}, ALONE
+    ),
 }
 
 
@@ -124,4 +129,5 @@ def test_layout(name: str, bench: Bench, one: Curve, monkeypatch: pytest.MonkeyP
     difference = float(np.max(np.abs(found.losses / one.losses - 1.0)))
     print(f"\n{name}: rows identical, losses within {difference:.1e} relative over {STEPS} steps")
     assert difference < TOLERANCE
-    assert found.held_out == pytest.approx(one.held_out, abs=0.2)
+    scored = [] if LAYOUTS[name].flags else one.held_out
+    assert found.held_out == pytest.approx(scored, abs=0.1)  # one of the twelve answers

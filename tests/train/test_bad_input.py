@@ -82,7 +82,9 @@ CASES = {
     "missing own file": Case(OWN, ("{tmp}/own.jsonl",)),
     "own file without rows": Case(OWN, ("{tmp}/own.jsonl",), rows=()),
     "own file without training rows": Case(
-        OWN, ("{tmp}/own.jsonl", "'train'"), rows=({"inputs": "a", "targets": "b", "split": "test"},)
+        OWN,
+        ("{tmp}/own.jsonl", "'train'"),
+        rows=({"inputs": "a", "targets": "b", "split": "test"},),
     ),
     "all targets longer than their length": Case(
         OWN,
