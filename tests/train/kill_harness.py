@@ -258,10 +258,10 @@ def kill(run: Run, at: Aim) -> str | None:
         raise RuntimeError(f"exit code {code}: {run.output()[-2000:]}")
     if at.phase == CACHE and run.caching() and not small_job.metrics(run.model_dir):
         return CACHE
+    if run.evaluating() is not None:  # first: the save of an earlier step may go on behind it
+        return EVALUATION
     if run.saving():
         return SAVE
-    if run.evaluating() is not None:
-        return EVALUATION
     records = small_job.metrics(run.model_dir)
     stepped = len(records) > lines_before and records[-1]["kind"] == "train"
     return STEP if stepped else ELSEWHERE
