@@ -4,25 +4,37 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from flan_t5x.evaluation.heldout import EvaluationResult, ScoredExample
+from flan_t5x.evaluation.heldout import EvaluationResult, ScoredExample, TaskScore
 
 
-def result_table(label: str, result: EvaluationResult) -> str:
-    """Scores beside baselines, a line a task and the averages."""
-    lines = [
-        f"{label}: {len(result.tasks)} tasks",
-        f"{'task':<44} {'n':>5} {'score':>7} {'base':>7}",
-    ]
-    lines += [
-        f"{t.name:<44} {t.num_examples:>5} {t.score:>7.3f} {t.baseline.value:>7.3f}"
-        for t in result.tasks
-    ]
-    total = sum(t.num_examples for t in result.tasks)
-    lines.append(f"{'average':<44} {total:>5} {result.average:>7.3f} {result.baseline:>7.3f}")
-    return "\n".join(lines)
+def result_table(label: str, result: EvaluationResult, *, most: int = 40) -> str:
+    """Scores beside baselines: a line a task, or a group where there are many, and the averages.
+
+    Args:
+        label: what was evaluated.
+        result: the scores.
+        most: more tasks than this are shown as means of their groups.
+    """
+    tasks = result.tasks
+    lines = [f"{label}: {len(tasks)} tasks", f"{'task':<44} {'n':>5} {'score':>7} {'base':>7}"]
+    if len(tasks) <= most:
+        lines += [_line(t.name, [t]) for t in tasks]
+    else:
+        groups = dict.fromkeys(t.group for t in tasks)
+        for group in groups:
+            inside = [t for t in tasks if t.group == group]
+            lines.append(_line(f"mean of {len(inside)} tasks of {group}", inside))
+    return "\n".join([*lines, _line("average", tasks)])
+
+
+def _line(name: str, tasks: Sequence[TaskScore]) -> str:
+    count = sum(t.num_examples for t in tasks)
+    score = sum(t.score for t in tasks) / len(tasks)
+    base = sum(t.baseline.value for t in tasks) / len(tasks)
+    return f"{name:<44} {count:>5} {score:>7.3f} {base:>7.3f}"
 
 
 def result_record(result: EvaluationResult) -> dict[str, Any]:

@@ -118,3 +118,18 @@ def test_table(splits: list[CachedSplit], vocabulary: Vocabulary) -> None:
         f"toy_cot                                         12   1.000   {base[1]:.3f}\n"
         f"average                                         24   1.000   {sum(base) / 2:.3f}"
     )
+
+
+def test_many_tasks_are_shown_by_group(splits: list[CachedSplit], vocabulary: Vocabulary) -> None:
+    result = scored(splits, vocabulary, targets(splits))
+    first, second = result.tasks
+    tasks = (
+        dataclasses.replace(first, group="a", score=0.5),
+        dataclasses.replace(second, group="b"),
+    )
+    lines = result_table("here", dataclasses.replace(result, tasks=tasks), most=1).splitlines()
+    assert [line.split()[:6] for line in lines[2:4]] == [
+        ["mean", "of", "1", "tasks", "of", "a"],
+        ["mean", "of", "1", "tasks", "of", "b"],
+    ]
+    assert lines[2].split()[7] == "0.500"

@@ -37,7 +37,8 @@ EACH = 3
 
 TRAIN_STEPS, SAVE_PERIOD, EVAL_PERIOD = 48, 4, 8
 SHARE = 0.7  # of a phase, in which kills fall: the same phase is not always as long
-REACH = 12  # how far ahead of the newest checkpoint a kill is planned
+AHEAD = 2 * SAVE_PERIOD  # steps past the newest checkpoint: one more is made before the kill
+REACH = 12  # steps after those from which one is chosen
 # Long enough to be hit: each prompt is decoded by itself.
 EVALUATION_SIZE = """
 train_config.EvalConfig.batch_size = 1
@@ -214,7 +215,8 @@ def aim(run: Run, phase: str, draw: random.Random, lengths: dict[str, float]) ->
     delay = draw.uniform(0.0, lengths[phase] * SHARE)
     if phase == CACHE:
         return Aim(phase, run.caching, "cache in work", delay)
-    ahead = range(run.newest() + 1, min(run.newest() + REACH, TRAIN_STEPS) + 1)
+    begin = run.newest() + AHEAD + 1
+    ahead = range(begin, min(begin + REACH, TRAIN_STEPS + 1))
     fitting: dict[str, Callable[[int], bool]] = {
         # Later ones run while the save of an earlier one is still under way.
         STEP: lambda step: 0 < step % EVAL_PERIOD < SAVE_PERIOD - 1,
@@ -258,10 +260,11 @@ def kill(run: Run, at: Aim) -> str | None:
         raise RuntimeError(f"exit code {code}: {run.output()[-2000:]}")
     if at.phase == CACHE and run.caching() and not small_job.metrics(run.model_dir):
         return CACHE
-    if run.evaluating() is not None:  # first: the save of an earlier step may go on behind it
-        return EVALUATION
-    if run.saving():
-        return SAVE
+    # An evaluation may run while the save of an earlier step goes on behind it.
+    landed = [EVALUATION] if run.evaluating() is not None else []
+    landed += [SAVE] if run.saving() else []
+    if landed:
+        return at.phase if at.phase in landed else landed[0]
     records = small_job.metrics(run.model_dir)
     stepped = len(records) > lines_before and records[-1]["kind"] == "train"
     return STEP if stepped else ELSEWHERE
