@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 
 import numpy as np
 
@@ -109,6 +110,9 @@ class HeldOut:
         generator: compiled decoding.
         examples_per_task: the first so many examples; None for all.
         samples_per_task: examples kept in a result, for display; None for all.
+
+    Attributes:
+        fingerprint: hex digest of what is scored and how; scores of equal ones compare.
     """
 
     def __init__(
@@ -127,6 +131,7 @@ class HeldOut:
         self._samples = samples_per_task
         self._prompts: list[np.ndarray] = []
         self._rows: list[list[dict[str, object]]] = []
+        scored: list[tuple[object, ...]] = []
         for task, split in zip(tasks, splits, strict=True):
             _check_names(task)
             count = split.num_examples
@@ -135,6 +140,8 @@ class HeldOut:
             examples = split.read(range(count))
             self._prompts += [example.inputs for example in examples]
             self._rows.append([_info(task, example.info) for example in examples])
+            scored.append((split.manifest.fingerprint, count, task.metrics, task.extract))
+        self.fingerprint = blake2b(repr(scored).encode(), digest_size=16).hexdigest()
 
     @property
     def num_examples(self) -> int:

@@ -8,6 +8,9 @@ from collections.abc import Mapping, Sequence
 from flan_t5x.data.cache import default_cache_dir
 from flan_t5x.errors import UserError, nearest, require_count
 
+SELECTION = "selection"
+"""Label of the held-out set that picks the checkpoint."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DataConfig:
@@ -103,6 +106,12 @@ class EvalConfig:
                 raise UserError(
                     f"EvalConfig.final has {entry!r}; each entry is (label, mixture, split)"
                 )
+        labels = [entry[0] for entry in self.final]
+        if len(set(labels)) < len(labels) or SELECTION in labels:
+            raise UserError(
+                f"EvalConfig.final has the labels {labels}; each must be its own, and "
+                f"{SELECTION!r} is taken by the set that picks the checkpoint"
+            )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -11,13 +11,13 @@ import jax
 import optax
 from rich.console import Console
 
-from flan_t5x.checkpoint.initial import VOCABULARY, load_initial, place_params
+from flan_t5x.checkpoint.initial import load_initial, place_params
 from flan_t5x.checkpoint.manager import Checkpoints
 from flan_t5x.data.cache import CachedSplit, CacheSpec
 from flan_t5x.data.pipeline import Stream, StreamState
 from flan_t5x.data.prefetch import Prefetcher
 from flan_t5x.data.task_sets import TaskSet, evaluation_tasks, mixture_table, open_cache
-from flan_t5x.data.vocabulary import Vocabulary, resolve_vocabulary
+from flan_t5x.data.vocabulary import Vocabulary
 from flan_t5x.errors import EXIT_PREEMPTED, UserError, require_count
 from flan_t5x.evaluation.heldout import HeldOut
 from flan_t5x.evaluation.results import result_table
@@ -26,8 +26,9 @@ from flan_t5x.parallel import distributed
 from flan_t5x.parallel.mesh import make_mesh
 from flan_t5x.parallel.rules import Rules, resolve_rules
 from flan_t5x.train import job
-from flan_t5x.train.config import CheckpointConfig, DataConfig, EvalConfig
+from flan_t5x.train.config import SELECTION, CheckpointConfig, DataConfig, EvalConfig
 from flan_t5x.train.dry_run import describe_run
+from flan_t5x.train.identity import Identity
 from flan_t5x.train.job import Run
 from flan_t5x.train.meter import StepMeter
 from flan_t5x.train.metric_writers import MetricWriter
@@ -39,7 +40,6 @@ from flan_t5x.train.state import TrainState, create_state
 from flan_t5x.train.step import MODEL_FEATURES, StepConfig, check_batch, compile_step
 
 FINAL = "final.json"
-SELECTION = "selection"  # label of the set that picks the checkpoint
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,7 +151,8 @@ def _run(run: Run) -> TrainResult:
                 say=run.say,
             )
         )
-        state, position, record = _restore_or_start(run, saved, stream)
+        identity = Identity.of(stream, splits, heldout.get(SELECTION), vocabulary)
+        state, position, record = _restore_or_start(run, saved, identity)
         if folder is not None:  # not before: a run that is refused must not rename another's data
             _describe(run, folder, tasks, splits)
         selection = Selection(
@@ -162,7 +163,9 @@ def _run(run: Run) -> TrainResult:
             record=record,
         )
         selection.write_best()
-        state, stopped = _train(run, state, position, stream, selection=selection, folder=folder)
+        state, stopped = _train(
+            run, state, position, stream, identity, selection=selection, folder=folder
+        )
         result = _result(selection, int(state.step), stopped=stopped)
         if not stopped:
             _evaluate_best(run, selection, saved, state, heldout, folder=folder)
@@ -174,6 +177,7 @@ def _train(
     state: TrainState,
     position: StreamState,
     stream: Stream,
+    identity: Identity,
     *,
     selection: Selection,
     folder: RunDirectory | None,
@@ -189,7 +193,6 @@ def _train(
         mesh=network.mesh,
         shardings=network.shardings,
     )
-    vocabulary = resolve_vocabulary(run.data.vocabulary).fingerprint()
     place = job.BatchPlacer(network.mesh, batch_size=run.batch_size, features=MODEL_FEATURES)
     with contextlib.ExitStack() as stack:
         stop = stack.enter_context(StopRequest())
@@ -210,11 +213,7 @@ def _train(
                     value = selection.evaluate(number, state, writer, progress)
             if value is not None or last or stopping or _save_due(run, number, first):
                 meter.flush()  # a state that is not finite is never saved
-                extra = {
-                    "stream": position.to_json(),
-                    "mixture": stream.fingerprint(),
-                    VOCABULARY: vocabulary,
-                }
+                extra = {"stream": position.to_json(), **identity.to_json()}
                 with meter.paused("saving"):
                     selection.save(number, state, extra=extra, value=value)
             if last or stopping:
@@ -292,11 +291,10 @@ def _open_heldout(
 
 
 def _restore_or_start(
-    run: Run, saved: Checkpoints, stream: Stream
+    run: Run, saved: Checkpoints, identity: Identity
 ) -> tuple[TrainState, StreamState, list[dict[str, Any]]]:
     """State, stream position and earlier evaluations; see `checkpoint.initial` for precedence."""
     network = run.network
-    vocabulary = resolve_vocabulary(run.data.vocabulary).fingerprint()
     newest = saved.newest()
     if newest is not None:
         if newest > run.train_steps:
@@ -305,17 +303,7 @@ def _restore_or_start(
                 "before it; raise train_steps to go on, or choose another model_dir"
             )
         state, extra = saved.restore(network.abstract)
-        if extra.get(VOCABULARY, vocabulary) != vocabulary:
-            raise UserError(
-                f"{run.path} was trained with another vocabulary than {run.data.vocabulary!r}: "
-                "its token ids mean other pieces. Restore that one, or choose another model_dir"
-            )
-        if extra["mixture"] != stream.fingerprint():
-            raise UserError(
-                f"{run.path} was trained on other data: the mixture's tasks, their sizes, rates, "
-                "lengths, packing or the seed differ, so the run cannot go on exactly. Restore "
-                "them, or choose another model_dir"
-            )
+        identity.require_same(extra, model_dir=str(run.path), vocabulary=run.data.vocabulary)
         run.say(f"resuming at step {int(state.step)} from {saved.directory}")
         return state, StreamState.from_json(extra["stream"]), extra["evaluations"]
     shardings = network.shardings
@@ -324,7 +312,7 @@ def _restore_or_start(
         draw = jax.jit(network.model.init, out_shardings=shardings.params)
         params = draw(jax.random.key(run.seed))
     else:
-        loaded = load_initial(path, network.model.abstract_params, vocabulary=vocabulary)
+        loaded = load_initial(path, network.model.abstract_params, vocabulary=identity.vocabulary)
         params = place_params(loaded, shardings.params)
         run.say(f"starting from {path}")
     create = jax.jit(

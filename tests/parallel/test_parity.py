@@ -26,12 +26,12 @@ SETTINGS: Mapping[str, object] = {
     "TRAIN_STEPS": STEPS,
     "BATCH_SIZE": ROWS,
     "DROPOUT_RATE": 0.1,
-    "EVAL_PERIOD": 100,  # at the first and the last step
 }
 ALONE = ("--gin.loop.train.evaluation=None",)
 """Decoding takes longest to compile: two layouts do it, one device and several processes."""
 
 SIZES = """
+EVAL_PERIOD = 100  # at the first and the last step
 config.T5Config.num_heads = 4
 """
 

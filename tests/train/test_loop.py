@@ -180,6 +180,7 @@ def test_a_finished_run_is_left_as_it_is(
     [
         ({"MIXTURE_OR_TASK_NAME": "small_other_rates"}, "was trained on other data"),
         ({"SEED": 1}, "the seed differ"),
+        ({"train_config.EvalConfig.examples_per_task": 3}, "with other held-out examples"),
         ({"TRAIN_STEPS": 2}, "is at step 3 already, train_steps = 2 lies before it"),
     ],
 )

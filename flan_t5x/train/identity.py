@@ -1,0 +1,78 @@
+"""What a run must share with its checkpoint to go on exactly: data, held-out set, vocabulary."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from hashlib import blake2b
+from typing import Any
+
+from flan_t5x.checkpoint.initial import VOCABULARY
+from flan_t5x.data.cache import CachedSplit
+from flan_t5x.data.pipeline import Stream
+from flan_t5x.data.vocabulary import Vocabulary
+from flan_t5x.errors import UserError
+from flan_t5x.evaluation.heldout import HeldOut
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Fingerprints that are saved with every checkpoint.
+
+    Attributes:
+        mixture: of the stream's order and of every token it can hold.
+        held_out: of the examples that select; empty without selection.
+        vocabulary: of the SentencePiece model.
+    """
+
+    mixture: str
+    held_out: str
+    vocabulary: str
+
+    @classmethod
+    def of(
+        cls,
+        stream: Stream,
+        splits: Sequence[CachedSplit],
+        heldout: HeldOut | None,
+        vocabulary: Vocabulary,
+    ) -> Identity:
+        """The identity of a run that is about to start."""
+        tokens = [split.manifest.fingerprint for split in splits]
+        digest = blake2b(repr((stream.fingerprint(), tokens)).encode(), digest_size=16)
+        selecting = "" if heldout is None else heldout.fingerprint
+        return cls(digest.hexdigest(), selecting, vocabulary.fingerprint())
+
+    def to_json(self) -> dict[str, str]:
+        """What goes into a checkpoint's record."""
+        record = asdict(self)
+        return {VOCABULARY: record.pop("vocabulary"), **record}
+
+    def require_same(self, record: Mapping[str, Any], *, model_dir: str, vocabulary: str) -> None:
+        """Raises UserError where a checkpoint's record differs, and says in what.
+
+        Args:
+            record: of the checkpoint.
+            model_dir: where it is, for the message.
+            vocabulary: what the run calls its vocabulary, for the message.
+        """
+        for name, what in (
+            (
+                VOCABULARY,
+                f"with another vocabulary than {vocabulary!r}: its token ids mean other pieces",
+            ),
+            (
+                "mixture",
+                "on other data: the mixture's tasks, rows, templates, rates, lengths, packing or "
+                "the seed differ, so the run cannot go on exactly",
+            ),
+            (
+                "held_out",
+                "with other held-out examples, whose scores cannot be compared with those so far",
+            ),
+        ):
+            if record.get(name) != self.to_json()[name]:
+                raise UserError(
+                    f"{model_dir} was trained {what}. Restore them as they were, or choose "
+                    "another model_dir"
+                )
