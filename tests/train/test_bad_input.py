@@ -161,7 +161,7 @@ def test_one_long_target_is_counted_and_a_damaged_cache_is_built_again(
     rows = [{"inputs": f"Say {i} .", "targets": "red", "split": "train"} for i in range(9)]
     own = tmp_path / "own.jsonl"
     own.write_text("".join(json.dumps(row) + "\n" for row in [*rows, {**LONG, "split": "train"}]))
-    flags = (f"--gin.DataConfig.user_jsonl={{'own': '{own}'}}", "--gin.train.evaluation=None")
+    flags = (f"--gin.DataConfig.user_jsonl={{'own': '{own}'}}", "--gin.loop.train.evaluation=None")
     macros = {"CACHE_DIR": tmp_path / "cache"}
     assert small.train(tmp_path / "run", *flags, TRAIN_STEPS=1, **macros) == 0
     assert "1 rejected: target longer than its length" in capsys.readouterr().out

@@ -6,6 +6,7 @@ import doctest
 import os
 import signal
 import threading
+from collections.abc import Iterator
 
 import pytest
 
@@ -21,6 +22,14 @@ def test_a_signal_is_a_request(number: signal.Signals) -> None:
         os.kill(os.getpid(), number)
         assert (stop.requested, stop.name, stop.agreed()) == (True, number.name, True)
     assert [signal.getsignal(s) for s in SIGNALS] == before
+
+
+@pytest.fixture(autouse=True)
+def ctrl_c_raises() -> Iterator[None]:
+    """Python's handler, also where the tests run in the background and a shell took it away."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def test_sigterm_may_come_twice_but_a_second_ctrl_c_ends_it() -> None:

@@ -27,6 +27,8 @@ def test_names_formats_and_groups() -> None:
 
 def test_mixtures_hold_every_task_once() -> None:
     found = {mixture.name: mixture for mixture in mixtures()}
+    copying = found.pop("mini_pretrain_copying")
+    assert {part.name for part in copying.parts} < {p.name for p in found["mini_pretrain"].parts}
     assert set(found) == {*SUBMIXTURES, "mini_flan", "mini_heldout", "mini_pretrain"}
     parts = [
         part.name
