@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Int, Key
 from flan_t5x.errors import UserError
 from flan_t5x.model.losses import LossSums, loss_sums
 from flan_t5x.model.model import Model, Params
-from flan_t5x.parallel.mesh import BATCH_AXES
+from flan_t5x.parallel.mesh import BATCH_AXES, batch_divisor
 from flan_t5x.parallel.rules import batch_sharding, replicated
 from flan_t5x.train.state import TrainState
 
@@ -186,9 +186,7 @@ def _gradients(
 
 def check_batch(batch_size: int, *, mesh: Mesh, num_microbatches: int) -> None:
     """Raises UserError where rows do not divide over devices and microbatches."""
-    parts = 1
-    for axis in BATCH_AXES:
-        parts *= mesh.shape[axis]
+    parts = batch_divisor(mesh)
     unit = parts * num_microbatches
     if batch_size < 1 or batch_size % unit:
         lower, upper = max(batch_size // unit, 1) * unit, (batch_size // unit + 1) * unit
