@@ -9,8 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from flan_t5x.decode.sampling import EOS, PAD
-from flan_t5x.model.attention import KeyValues
-from flan_t5x.model.encoder_decoder import LayerCache
+from flan_t5x.model.decoding import Cache, Decoder
 from flan_t5x.model.model import Model, Params
 
 NEVER = -1.0e7
@@ -37,7 +36,8 @@ class _Search(NamedTuple):
     done_tokens: Int[Array, "batch beams length"]
     done_scores: Float[Array, "batch beams"]
     done: Bool[Array, "batch beams"]
-    cache: LayerCache
+    ancestry: Bool[Array, "batch beams length beams"]
+    cache: Cache
 
 
 def length_penalty(alpha: float, length: Int[Array, ""] | int) -> Float[Array, ""]:
@@ -70,12 +70,9 @@ def beam_search(
     """
     network = model.bind(params)
     batch = encoder_input_tokens.shape[0]
-    encoded = network.encode(encoder_input_tokens)
-    # Every beam of a row reads the same input: it is projected once, then repeated.
-    once = network.start_cache(encoded, max_length)
-    cache = jax.tree.map(lambda x: jnp.repeat(x, beams, axis=1), once)
-    encoder_mask = jnp.repeat(encoder_input_tokens > 0, beams, axis=0)
-    bias = network.decode_bias(max_length)
+    decoder = Decoder(network, encoder_input_tokens, max_length=max_length, beams=beams)
+    # What a beam writes at a position becomes its own past, in the slot with its number.
+    own = jnp.broadcast_to(jnp.eye(beams, dtype=bool)[None, :, None], (batch, beams, 1, beams))
 
     def running(s: _Search) -> Array:
         best_live = s.live_log_probs[:, 0] / length_penalty(alpha, max_length)
@@ -92,10 +89,9 @@ def beam_search(
             ),
             PAD,
         )
-        logits, new_cache = network.decode_step(
-            last.reshape(-1), s.cache, position=s.position, bias=bias, encoder_mask=encoder_mask
-        )
-        log_probs = jax.nn.log_softmax(logits).reshape(batch, beams, -1)
+        ancestry = jax.lax.dynamic_update_slice_in_dim(s.ancestry, own, s.position, axis=2)
+        logits, cache = decoder.step(last, s.cache, position=s.position, ancestry=ancestry)
+        log_probs = jax.nn.log_softmax(logits)
         vocab = log_probs.shape[-1]
         total = (log_probs + s.live_log_probs[:, :, None]).reshape(batch, -1)
         top, flat = jax.lax.top_k(total, 2 * beams)  # best first
@@ -105,7 +101,7 @@ def beam_search(
         ended = token == EOS
         live_log_probs, kept = jax.lax.top_k(top + ended * NEVER, beams)
         live_tokens = jnp.take_along_axis(tokens, kept[:, :, None], axis=1)
-        reordered = _reorder(new_cache, jnp.take_along_axis(parent, kept, axis=1))
+        parent = jnp.take_along_axis(parent, kept, axis=1)
         scores = jnp.where(ended, top / length_penalty(alpha, s.position + 1), NEVER)
         all_scores = jnp.concatenate([s.done_scores, scores], axis=1)
         done_scores, chosen = jax.lax.top_k(all_scores, beams)
@@ -118,7 +114,8 @@ def beam_search(
             done_tokens=jnp.take_along_axis(all_tokens, chosen[:, :, None], axis=1),
             done_scores=done_scores,
             done=jnp.take_along_axis(all_done, chosen, axis=1),
-            cache=reordered,
+            ancestry=jnp.take_along_axis(ancestry, parent[:, :, None, None], axis=1),
+            cache=cache,
         )
 
     empty = jnp.full((batch, beams, max_length), PAD, jnp.int32)
@@ -133,7 +130,8 @@ def beam_search(
             done_tokens=empty,
             done_scores=jnp.full((batch, beams), NEVER, jnp.float32),
             done=jnp.zeros((batch, beams), bool),
-            cache=cache,
+            ancestry=jnp.zeros((batch, beams, max_length, beams), bool),
+            cache=decoder.cache,
         ),
     )
     any_done = end.done.any(axis=1)
@@ -141,11 +139,3 @@ def beam_search(
         jnp.where(any_done[:, None, None], end.done_tokens, end.live_tokens),
         jnp.where(any_done[:, None], end.done_scores, end.live_log_probs),
     )
-
-
-def _reorder(cache: LayerCache, parent: Int[Array, "batch beams"]) -> LayerCache:
-    """The self-attention cache of each beam's parent; cross keys are equal within a row."""
-    batch, beams = parent.shape
-    flat = (parent + jnp.arange(batch)[:, None] * beams).reshape(-1)
-    keys = KeyValues(*(jnp.take(x, flat, axis=1) for x in cache.self_keys))
-    return LayerCache(keys, cache.cross_keys)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
 from flan_t5x.errors import UserError
-from flan_t5x.model.encoder_decoder import LayerCache
+from flan_t5x.model.decoding import Cache, Decoder
 from flan_t5x.model.model import Model, Params
 
 EOS = 1
@@ -78,11 +78,8 @@ def decode(
     sampling = sampling or Sampling()
     if sampling.temperature > 0.0 and keys is None:
         raise ValueError("sampling needs one PRNG key per row")
-    network = model.bind(params)
-    encoder_mask = encoder_input_tokens > 0
+    decoder = Decoder(model.bind(params), encoder_input_tokens, max_length=max_length)
     batch = encoder_input_tokens.shape[0]
-    cache = network.start_cache(network.encode(encoder_input_tokens), max_length)
-    bias = network.decode_bias(max_length)
 
     class Loop(NamedTuple):
         position: Int[Array, ""]
@@ -90,19 +87,14 @@ def decode(
         tokens: Int[Array, "batch length"]
         ended: Array
         log_probs: Float[Array, " batch"]
-        cache: LayerCache
+        cache: Cache
 
     def running(loop: Loop) -> Array:
         return (loop.position < max_length) & ~jnp.all(loop.ended)
 
     def step(loop: Loop) -> Loop:
-        logits, cache = network.decode_step(
-            loop.last,
-            loop.cache,
-            position=loop.position,
-            bias=bias,
-            encoder_mask=encoder_mask,
-        )
+        logits, cache = decoder.step(loop.last[:, None], loop.cache, position=loop.position)
+        logits = logits[:, 0]
         if keys is None or sampling.temperature == 0.0:
             chosen = jnp.argmax(logits, axis=-1).astype(jnp.int32)
         else:
@@ -110,7 +102,8 @@ def decode(
             filtered = filter_logits(logits / sampling.temperature, sampling)
             chosen = jax.vmap(jax.random.categorical)(step_keys, filtered).astype(jnp.int32)
         chosen = jnp.where(loop.ended, PAD, chosen)
-        log_prob = jnp.take_along_axis(jax.nn.log_softmax(logits), chosen[:, None], axis=-1)[:, 0]
+        log_prob = jnp.take_along_axis(logits, chosen[:, None], axis=-1)[:, 0]
+        log_prob = log_prob - jax.nn.logsumexp(logits, axis=-1)
         return Loop(
             position=loop.position + 1,
             last=chosen,
@@ -124,9 +117,11 @@ def decode(
         position=jnp.zeros((), jnp.int32),
         last=jnp.full((batch,), PAD, jnp.int32),
         tokens=jnp.full((batch, max_length), PAD, jnp.int32),
-        ended=~jnp.any(encoder_mask, axis=-1),  # an all-padding prompt only fills the batch
+        ended=~jnp.any(
+            encoder_input_tokens > 0, axis=-1
+        ),  # an all-padding prompt only fills the batch
         log_probs=jnp.zeros((batch,), jnp.float32),
-        cache=cache,
+        cache=decoder.cache,
     )
     end = jax.lax.while_loop(running, step, start)
     return Decoded(end.tokens, end.log_probs, end.position)
@@ -142,7 +137,8 @@ def filter_logits(
     """
     if sampling.top_k:
         k = min(sampling.top_k, logits.shape[-1])
-        floor = jax.lax.top_k(logits, k)[0][:, -1:]
+        # The minimum, not the last: XLA takes a slice that is not a prefix for a full sort.
+        floor = jnp.min(jax.lax.top_k(logits, k)[0], axis=-1, keepdims=True)
         logits = jnp.where(logits < floor, -jnp.inf, logits)
     if sampling.top_p < 1.0:
         order = jnp.argsort(-logits, axis=-1)

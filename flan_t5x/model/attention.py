@@ -10,10 +10,10 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from flan_t5x.errors import UserError, nearest
+from flan_t5x.model import head_by_head
 from flan_t5x.model.config import T5Config
+from flan_t5x.model.head_by_head import MASKED
 from flan_t5x.model.layers import Dense, Dropout, attention_init
-
-MASKED = -1e10  # T5X's value: finite, so that a wholly masked row gives numbers, not NaN
 
 QUERY_DROPOUT_SITE = 0
 
@@ -56,8 +56,25 @@ def reference_attention(
     return jnp.einsum("bhqk,bkhc->bqhc", weights, keys.value)
 
 
-ATTENTION: dict[str, AttentionFn] = {"reference": reference_attention}
-"""Attention functions by the name that `T5Config.attention` chooses."""
+def head_by_head_attention(
+    query: Float[Array, "batch queries heads head_dim"],
+    keys: KeyValues,
+    *,
+    bias: Float[Array, "1 heads queries keys"] | None,
+    mask: Bool[Array, "batch queries keys"] | None,
+) -> Float[Array, "batch queries heads head_dim"]:
+    """The same numbers by `flan_t5x.model.head_by_head`."""
+    bias = None if bias is None else bias[0]
+    return head_by_head.attend(query, keys.key, keys.value, bias, mask)
+
+
+ATTENTION: dict[str, AttentionFn] = {
+    "auto": reference_attention,
+    "reference": reference_attention,
+    "head_by_head": head_by_head_attention,
+}
+"""Attention functions by the name that `T5Config.attention` chooses. "auto" is replaced where the
+devices are known (`T5Config.for_devices`); what is good everywhere serves where they are not."""
 
 
 def attention_fn(kind: str) -> AttentionFn:
@@ -122,36 +139,62 @@ class Attention(nnx.Module):
 
     def decode(
         self,
-        x: Float[Array, "batch 1 dim"],
+        x: Float[Array, "batch beams dim"],
         past: KeyValues,
         *,
-        position: Int[Array, ""],
-        bias: Float[Array, "1 heads 1 keys"],
-    ) -> tuple[Float[Array, "batch 1 dim"], KeyValues]:
-        """One decoding step of self-attention, over positions 0..position.
-
-        The past is only read: the new token's key and value are returned, and the caller writes
-        those of all layers into the cache at once. Writing here would copy the whole cache
-        once per layer and step.
+        slot: Int[Array, ""],
+        bias: Float[Array, "1 heads 1 slots"],
+        mask: Bool[Array, "#batch 1 #beams slots"],
+    ) -> tuple[Float[Array, "batch beams dim"], KeyValues]:
+        """One decoding step of self-attention: writes the new tokens' keys, then reads all.
 
         Args:
-            x: the new token's features.
-            past: keys and values of all positions, [batch, max_length, heads, head_dim]; what
-                stands at `position` and after is ignored.
-            position: index of the new token.
-            bias: its row of the relative position bias.
+            x: the new tokens' features.
+            past: keys and values in `decoding_keys`' layout.
+            slot: where the new tokens go: slot, slot + 1, ... for beams 0, 1, ...
+            bias: the new position's row of the relative position bias, by slot.
+            mask: which slots each sequence sees, its own new one among them.
 
         Returns:
-            The mixed features, and the new token's key and value, [batch, 1, heads, head_dim].
+            The mixed features, and the past with the new tokens.
         """
+        new = decoding_keys(self.keys(x))
+        past = KeyValues(
+            jax.lax.dynamic_update_slice_in_dim(past.key, new.key, slot, axis=3),
+            jax.lax.dynamic_update_slice_in_dim(past.value, new.value, slot, axis=2),
+        )
+        return self._mix(x, past, bias=bias, mask=mask), past
+
+    def decode_cross(
+        self,
+        x: Float[Array, "batch beams dim"],
+        keys: KeyValues,
+        *,
+        mask: Bool[Array, "batch 1 1 inputs"],
+    ) -> Float[Array, "batch beams dim"]:
+        """One decoding step of cross-attention; all beams of a row read its keys together."""
+        return self._mix(x, keys, bias=None, mask=mask)
+
+    def _mix(
+        self,
+        x: Float[Array, "batch beams dim"],
+        keys: KeyValues,
+        *,
+        bias: Float[Array, "1 heads 1 slots"] | None,
+        mask: Bool[Array, "#batch 1 #beams slots"],
+    ) -> Float[Array, "batch beams dim"]:
         query = self.heads(self.query(x))
-        new = self.keys(x)
-        before = jnp.einsum("bqhc,bkhc->bhqk", query, past.key).astype(jnp.float32)
-        before = jnp.where(jnp.arange(bias.shape[-1]) < position, before + bias, MASKED)
-        own_bias = jax.lax.dynamic_slice_in_dim(bias, position, 1, axis=-1)
-        own = jnp.einsum("bqhc,bkhc->bhqk", query, new.key).astype(jnp.float32) + own_bias
-        weights = jax.nn.softmax(jnp.concatenate([before, own], axis=-1), axis=-1)
-        weights = weights.astype(past.value.dtype)
-        mixed = jnp.einsum("bhqk,bkhc->bqhc", weights[..., :-1], past.value)
-        mixed = mixed + jnp.einsum("bhqk,bkhc->bqhc", weights[..., -1:], new.value)
-        return self.out(mixed.reshape(*mixed.shape[:2], -1)), new
+        logits = jnp.einsum("bqhc,bhck->bhqk", query, keys.key).astype(jnp.float32)
+        if bias is not None:
+            logits = logits + bias
+        weights = jax.nn.softmax(jnp.where(mask, logits, MASKED), axis=-1)
+        mixed = jnp.einsum("bhqk,bhkc->bhqc", weights.astype(keys.value.dtype), keys.value)
+        return self.out(mixed.transpose(0, 2, 1, 3).reshape(*x.shape[:2], -1))
+
+
+def decoding_keys(keys: KeyValues) -> KeyValues:
+    """Keys as [batch, heads, head_dim, length], values as [batch, heads, length, head_dim].
+
+    So both products of a decoding step read them in the order in which they lie.
+    """
+    return KeyValues(keys.key.transpose(0, 2, 3, 1), keys.value.transpose(0, 2, 1, 3))

@@ -33,7 +33,10 @@ class T5Config:
         unroll_layers: how many layers a scan step holds; 0 means all (straight-line code).
         remat_policy: what the backward pass recomputes: "none", "minimal" (keep matmul
             outputs), "full" (keep only layer inputs).
-        attention: kind of attention function in `flan_t5x.model.attention.ATTENTION`.
+        attention: kind of attention function in `flan_t5x.model.attention.ATTENTION`; "auto"
+            takes what suits the devices (`for_devices`).
+        unroll_decode: whether decoding runs its layers as straight-line code (faster on a CPU;
+            holds a second copy of the decoder's layers); None takes what suits the devices.
     """
 
     vocab_size: int
@@ -52,7 +55,8 @@ class T5Config:
     layer_norm_epsilon: float = 1e-6
     unroll_layers: int = 1
     remat_policy: RematPolicy = "none"
-    attention: str = "reference"
+    attention: str = "auto"
+    unroll_decode: bool | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mlp_activations", tuple(self.mlp_activations))
@@ -82,6 +86,21 @@ class T5Config:
             raise UserError(
                 f"T5Config.mlp_activations = {self.mlp_activations!r}: one or two of {known}"
             )
+
+    def for_devices(self, *, platform: str, count: int) -> T5Config:
+        """This configuration with what it leaves open chosen for the devices of a mesh.
+
+        Args:
+            platform: "cpu", "tpu", "gpu".
+            count: devices of the mesh.
+        """
+        cpu = platform == "cpu"
+        attention, unroll = self.attention, self.unroll_decode
+        if attention == "auto":
+            attention = "head_by_head" if cpu and count == 1 else "reference"
+        return dataclasses.replace(
+            self, attention=attention, unroll_decode=cpu if unroll is None else unroll
+        )
 
     def check_vocabulary(self, size: int, *, name: str) -> None:
         """Raises UserError where ids of a vocabulary would fall outside of the embedding.

@@ -7,7 +7,7 @@ as the first dimension instead of a name.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -95,32 +95,22 @@ class DecoderLayer(nnx.Module):
 
     def decode(
         self,
-        y: Float[Array, "batch 1 dim"],
-        cache: LayerCache,
+        y: Float[Array, "batch beams dim"],
+        past: KeyValues,
+        cross: KeyValues,
         *,
-        bias: Float[Array, "1 heads 1 keys"],
-        position: Int[Array, ""],
-        cross_mask: Bool[Array, "batch 1 inputs"],
-    ) -> tuple[Float[Array, "batch 1 dim"], KeyValues]:
-        """One new token through the layer; returns its output, key and value."""
+        slot: Int[Array, ""],
+        bias: Float[Array, "1 heads 1 slots"],
+        mask: Bool[Array, "#batch 1 #beams slots"],
+        cross_mask: Bool[Array, "batch 1 1 inputs"],
+    ) -> tuple[Float[Array, "batch beams dim"], KeyValues]:
+        """One new token of every sequence, and the past with it; see `Attention.decode`."""
         x = self.pre_self_attention_layer_norm(y)
-        x, new = self.self_attention.decode(x, cache.self_keys, position=position, bias=bias)
+        x, past = self.self_attention.decode(x, past, slot=slot, bias=bias, mask=mask)
         y = y + x
         x = self.pre_cross_attention_layer_norm(y)
-        y = y + self.encoder_decoder_attention(x, cache.cross_keys, mask=cross_mask)
-        return y + self.mlp(self.pre_mlp_layer_norm(y), Dropout(0.0, None)), new
-
-
-class LayerCache(NamedTuple):
-    """What a decoder layer remembers; stacked over layers, every leaf has a leading [layers].
-
-    Attributes:
-        self_keys: keys and values of the tokens so far, [batch, max_length, heads, head_dim].
-        cross_keys: keys and values of the encoded input, [batch, inputs, heads, head_dim].
-    """
-
-    self_keys: KeyValues
-    cross_keys: KeyValues
+        y = y + self.encoder_decoder_attention.decode_cross(x, cross, mask=cross_mask)
+        return y + self.mlp(self.pre_mlp_layer_norm(y), Dropout(0.0, None)), past
 
 
 def stacked(make: Callable[[nnx.Rngs], Layer], count: int, *, rngs: nnx.Rngs) -> Layer:
@@ -303,49 +293,6 @@ class EncoderDecoder(nnx.Module):
             y = y.astype(jnp.float32) / jnp.sqrt(jnp.float32(self.config.emb_dim))
             return jnp.dot(y, self.token_embedder.embedding[...].T)
         return self.decoder.logits_dense(y)
-
-    def start_cache(self, encoded: Float[Array, "batch inputs dim"], max_length: int) -> LayerCache:
-        """Empty self-attention cache and the cross-attention keys, computed once per prompt."""
-        c = self.config
-        shape = (c.num_decoder_layers, encoded.shape[0], max_length, c.num_heads, c.head_dim)
-        zeros = jnp.zeros(shape, jnp.dtype(c.dtype))
-
-        def step(layer: DecoderLayer, _: None, __: None, n: jax.Array) -> tuple[None, KeyValues]:
-            return None, layer.encoder_decoder_attention.keys(encoded)
-
-        _, cross = scan_layers(self.decoder.layers, step, None, config=c)
-        return LayerCache(KeyValues(zeros, zeros), cross)
-
-    def decode_bias(self, max_length: int) -> Float[Array, "1 heads length length"]:
-        """The decoder's position bias; computed once per prompt, a row of it used per step."""
-        return self.decoder.relpos_bias(max_length, max_length)
-
-    def decode_step(
-        self,
-        tokens: Int[Array, " batch"],
-        cache: LayerCache,
-        *,
-        position: Int[Array, ""],
-        bias: Float[Array, "1 heads length length"],
-        encoder_mask: Bool[Array, "batch inputs"],
-    ) -> tuple[Float[Array, "batch vocab"], LayerCache]:
-        """Logits for the token after `tokens`, which stand at `position`."""
-        row = jax.lax.dynamic_slice_in_dim(bias, position, 1, axis=2)
-        cross_mask = encoder_mask[:, None, :]
-
-        def step(
-            layer: DecoderLayer, y: jax.Array, layer_cache: LayerCache, n: jax.Array
-        ) -> tuple[jax.Array, KeyValues]:
-            return layer.decode(y, layer_cache, bias=row, position=position, cross_mask=cross_mask)
-
-        y = self.token_embedder(tokens[:, None])
-        y, new = scan_layers(self.decoder.layers, step, y, cache, config=self.config)
-        self_keys = KeyValues(  # [layers, batch, length, heads, head_dim]
-            jax.lax.dynamic_update_slice_in_dim(cache.self_keys.key, new.key, position, axis=2),
-            jax.lax.dynamic_update_slice_in_dim(cache.self_keys.value, new.value, position, axis=2),
-        )
-        y = self.decoder.decoder_norm(y)
-        return self.logits(y)[:, 0], LayerCache(self_keys, cache.cross_keys)
 
 
 class Embedding(nnx.Module):

@@ -9,6 +9,7 @@ Parameters carry ``logical=(...)``, the names of their dimensions; sharding rule
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import jax
@@ -20,6 +21,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from flan_t5x.model.config import T5Config
 
 Initializer = Callable[..., jax.Array]
+EXACT = jax.lax.Precision.HIGHEST
 
 dense_init = initializers.variance_scaling(1.0, "fan_in", "truncated_normal")
 attention_init = initializers.variance_scaling(1.0, "fan_in", "normal")
@@ -93,10 +95,18 @@ class LayerNorm(nnx.Module):
         self.dtype = jnp.dtype(config.dtype)
 
     def __call__(self, x: Float[Array, "*batch dim"]) -> Float[Array, "*batch dim"]:
-        x = x.astype(jnp.float32)
-        mean_square = jnp.mean(jnp.square(x), axis=-1, keepdims=True)
-        y = (x * jax.lax.rsqrt(mean_square + self.epsilon)).astype(self.dtype)
-        return y * self.scale[...].astype(self.dtype)
+        return _rms_norm(x, self.scale[...], self.epsilon, self.dtype)
+
+
+@functools.partial(jax.checkpoint, static_argnums=(2, 3))
+def _rms_norm(
+    x: Float[Array, "*batch dim"], scale: Float[Array, " dim"], epsilon: float, dtype: jnp.dtype
+) -> Float[Array, "*batch dim"]:
+    """Only x is kept for the gradient; what is computed from it is cheaper made again."""
+    x = x.astype(jnp.float32)
+    mean_square = jnp.mean(jnp.square(x), axis=-1, keepdims=True)
+    y = (x * jax.lax.rsqrt(mean_square + epsilon)).astype(dtype)
+    return y * scale.astype(dtype)
 
 
 class Dense(nnx.Module):
@@ -115,7 +125,41 @@ class Dense(nnx.Module):
         self.dtype = jnp.dtype(dtype)
 
     def __call__(self, x: Float[Array, "*batch in"]) -> Float[Array, "*batch out"]:
-        return jnp.dot(x.astype(self.dtype), self.kernel[...].astype(self.dtype))
+        return product(x.astype(self.dtype), self.kernel[...].astype(self.dtype))
+
+
+@jax.custom_vjp
+def product(
+    x: Float[Array, "*batch in"], kernel: Float[Array, "in out"]
+) -> Float[Array, "*batch out"]:
+    """x @ kernel, with a gradient that transposes as little as it can.
+
+    The kernel's gradient contracts over all positions, so one factor has to be turned. JAX's own
+    rule turns the output's gradient: wide, and computed twice by XLA's CPU backend, in order and
+    turned. Turning x is cheaper: several products share it (queries, keys, values; both halves
+    of a gated MLP), and the output's gradient is read in order. Only where x is much wider (the
+    way out of an MLP) the output's gradient is turned.
+    """
+    return jnp.dot(x, kernel)
+
+
+def _product_forward(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, tuple[jax.Array, ...]]:
+    return jnp.dot(x, kernel), (x, kernel)
+
+
+def _product_backward(
+    saved: tuple[jax.Array, jax.Array], grad: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    x, kernel = saved
+    positions = tuple(range(x.ndim - 1))
+    if 2 * x.shape[-1] <= 3 * grad.shape[-1]:
+        d_kernel = jnp.tensordot(x, grad, (positions, positions))
+    else:
+        d_kernel = jnp.tensordot(grad, x, (positions, positions)).T
+    return jnp.dot(grad, kernel.T), d_kernel
+
+
+product.defvjp(_product_forward, _product_backward)
 
 
 class GatedMLP(nnx.Module):
@@ -134,12 +178,22 @@ class GatedMLP(nnx.Module):
     def __call__(
         self, x: Float[Array, "batch length dim"], dropout: Dropout
     ) -> Float[Array, "batch length dim"]:
-        hidden: jax.Array | None = None
-        for name, activation in zip(self.names, self.activations, strict=True):
-            part = ACTIVATIONS[activation](getattr(self, name)(x))
-            hidden = part if hidden is None else hidden * part
-        assert hidden is not None
-        return self.wo(dropout(hidden, 0))
+        parts = [getattr(self, name)(x) for name in self.names]
+        scale = dropout.scale(0, (1, parts[0].shape[-1]), parts[0].dtype)
+        return self.wo(_gated(self.activations, parts, scale))
+
+
+@functools.partial(jax.checkpoint, static_argnums=0)
+def _gated(
+    activations: tuple[str, ...],
+    parts: list[Float[Array, "batch length mlp"]],
+    scale: Float[Array, "batch 1 mlp"] | None,
+) -> Float[Array, "batch length mlp"]:
+    """The product of the activated parts, dropped. Only the parts are kept for its gradient."""
+    hidden = ACTIVATIONS[activations[0]](parts[0])
+    for activation, part in zip(activations[1:], parts[1:], strict=True):
+        hidden = hidden * ACTIVATIONS[activation](part)
+    return hidden if scale is None else hidden * scale
 
 
 class RelativePositionBias(nnx.Module):
@@ -168,7 +222,8 @@ class RelativePositionBias(nnx.Module):
             max_distance=self.max_distance,
         )
         one_hot = jax.nn.one_hot(bucket, self.num_buckets, dtype=jnp.float32)
-        values = jnp.dot(self.rel_embedding[...], one_hot.T)  # [H, Q+K-1]
+        # Exact on every device: TPUs would round float32 factors to bfloat16.
+        values = jnp.dot(self.rel_embedding[...], one_hot.T, precision=EXACT)  # [H, Q+K-1]
         return toeplitz(values, queries, keys)[None].astype(self.dtype)
 
 
@@ -178,7 +233,10 @@ def toeplitz(
     """M[h, q, k] = values[h, k - q + queries - 1], by reshapes alone (cheap to differentiate)."""
     n = queries + keys - 1
     padded = jnp.pad(values, ((0, 0), (0, 1)))  # period n+1: each row starts one step earlier
-    tiled = jnp.tile(padded, (1, queries))[:, : queries * n]
+    # A product with ones, not `jnp.tile`: its gradient is then a matrix product, too.
+    ones = jnp.ones(queries, values.dtype)
+    tiled = jnp.einsum("q,hn->hqn", ones, padded, precision=EXACT)
+    tiled = tiled.reshape(len(values), -1)[:, : queries * n]
     return tiled.reshape(-1, queries, n)[:, :, queries - 1 :]
 
 

@@ -48,13 +48,12 @@ def loss_sums(
         label_smoothing: s.
     """
     weights = weights.astype(jnp.float32)
-    log_z = jax.nn.logsumexp(logits, axis=-1)
-    target_logit = jnp.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
+    log_z, target_logit, top = token_scores(logits, targets)
     cross_entropy = log_z - target_logit
     if label_smoothing > 0.0:
         cross_entropy = _smoothed(logits, log_z, target_logit, label_smoothing)
     penalty = z_loss * jnp.square(log_z)
-    correct = (jnp.argmax(logits, axis=-1) == targets).astype(jnp.float32)
+    correct = (target_logit >= top).astype(jnp.float32)
     total_entropy = jnp.sum(cross_entropy * weights)
     total_penalty = jnp.sum(penalty * weights)
     return LossSums(
@@ -64,6 +63,52 @@ def loss_sums(
         correct=jnp.sum(correct * weights),
         weight=jnp.sum(weights),
     )
+
+
+class TokenScores(NamedTuple):
+    """What the loss needs of the logits of one target token, each [batch, length] float32.
+
+    Attributes:
+        log_z: log sum exp of the logits.
+        target: the target's logit.
+        top: the highest logit; it has no gradient.
+    """
+
+    log_z: Float[Array, "batch length"]
+    target: Float[Array, "batch length"]
+    top: Float[Array, "batch length"]
+
+
+@jax.custom_vjp
+def token_scores(
+    logits: Float[Array, "batch length vocab"], targets: Int[Array, "batch length"]
+) -> TokenScores:
+    """Reads the logits; the gradient writes one array of their size, in one pass.
+
+    The exponentials are made again from the logits in the gradient (storing them would hold a
+    second array of [batch, length, vocab]), and the target's share is added where the index
+    matches, not scattered into another such array.
+    """
+    return _token_scores_forward(logits, targets)[0]
+
+
+def _token_scores_forward(logits: jax.Array, targets: jax.Array) -> tuple[TokenScores, tuple]:
+    top = jnp.max(logits, axis=-1)
+    log_z = top + jnp.log(jnp.sum(jnp.exp(logits - top[..., None]), axis=-1))
+    target = jnp.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
+    return TokenScores(log_z, target, top), (logits, targets, log_z)
+
+
+def _token_scores_backward(
+    saved: tuple[jax.Array, ...], grads: TokenScores
+) -> tuple[jax.Array, None]:
+    logits, targets, log_z = saved
+    is_target = jnp.arange(logits.shape[-1]) == targets[..., None]
+    d_logits = jnp.exp(logits - log_z[..., None]) * grads.log_z[..., None]
+    return d_logits + jnp.where(is_target, grads.target[..., None], 0.0), None
+
+
+token_scores.defvjp(_token_scores_forward, _token_scores_backward)
 
 
 def _smoothed(
