@@ -9,7 +9,7 @@ from rich.console import Console
 
 from flan_t5x.data.cache import CachedSplit, CacheSpec, Estimate, ensure_cached, estimate
 from flan_t5x.data.definitions import TaskDefinition
-from flan_t5x.data.registry import resolve
+from flan_t5x.data.registry import missing_text, resolve
 from flan_t5x.data.row_progress import RowProgress
 from flan_t5x.data.vocabulary import Vocabulary, resolve_vocabulary
 
@@ -25,6 +25,7 @@ def build_cache(
     seed: int = 0,
     max_reject_share: float = 0.2,
     num_workers: int | None = None,
+    allow_missing_tasks: bool = False,
     console: Console | None = None,
 ) -> dict[tuple[str, str], CachedSplit]:
     """Caches every task of one or several mixtures; what is cached already is only checked.
@@ -38,8 +39,10 @@ def build_cache(
         splits: names of splits that all tasks have; None for all splits of each task.
         max_examples: the most rows of a task split; None for all.
         seed: of the choice that `max_examples` makes.
-        max_reject_share: a split with a greater share of unusable rows is an error.
+        max_reject_share: a split with a greater share of unusable rows is an error; targets that
+            are too long do not count.
         num_workers: processes; None takes one per core.
+        allow_missing_tasks: leave out tasks whose downloaded data is missing, and say so.
         console: where to show progress; standard output by default.
 
     Returns:
@@ -51,9 +54,13 @@ def build_cache(
     names = (
         [mixture_or_task_name] if isinstance(mixture_or_task_name, str) else mixture_or_task_name
     )
+    console = console or Console()
     tasks: dict[str, TaskDefinition] = {}
     for name in names:
-        tasks.update((weighted.task.name, weighted.task) for weighted in resolve(name))
+        if allow_missing_tasks and (lost := missing_text(name)):
+            _print(console, lost)
+        found = resolve(name, allow_missing=allow_missing_tasks)
+        tasks.update((weighted.task.name, weighted.task) for weighted in found)
     spec = CacheSpec(
         tasks=tuple(tasks.values()),
         vocabulary=resolve_vocabulary(vocabulary) if isinstance(vocabulary, str) else vocabulary,
@@ -63,7 +70,6 @@ def build_cache(
         seed=seed,
         max_reject_share=max_reject_share,
     )
-    console = console or Console()
     cached = prepare_cache(spec, cache_dir, num_workers=num_workers, console=console)
     kept = sum(split.num_examples for split in cached.values())
     _print(console, f"{kept:,} examples in {len(cached)} task splits are ready in {cache_dir}")

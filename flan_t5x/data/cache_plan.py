@@ -37,7 +37,8 @@ class CacheSpec:
         max_examples: the most rows of a task split, chosen evenly over its length; None for all.
         seed: of the choice that `max_examples` makes. How a row is rendered depends on the
             task's own seed.
-        max_reject_share: a split with a greater share of unusable rows is an error.
+        max_reject_share: a split with a greater share of unusable rows is an error. Targets that
+            are longer than their length are counted and left out, but are no error.
     """
 
     tasks: Sequence[TaskDefinition]

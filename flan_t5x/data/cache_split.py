@@ -20,7 +20,7 @@ import numpy as np
 from flan_t5x.data.cache_manifest import LENGTHS, REPORT, FileEntry, Manifest
 from flan_t5x.data.cache_plan import ROWS_PER_SHARD, Entry
 from flan_t5x.data.cache_records import CachedSplit, close_readers
-from flan_t5x.data.cache_worker import RowReport, Unit, UnitResult
+from flan_t5x.data.cache_worker import LONG_TARGET, RowReport, Unit, UnitResult
 from flan_t5x.errors import UserError
 
 TMP = ".tmp-"
@@ -119,7 +119,9 @@ class SplitBuild:
 
     def _check_share(self, report: RowReport, max_reject_share: float) -> None:
         rejected, rows = report.num_rejected, report.rows
-        if report.kept and rejected <= max_reject_share * rows:
+        # A target that does not fit tells of the chosen lengths, not of damaged data.
+        unusable = rejected - report.rejected.get(LONG_TARGET, 0)
+        if report.kept and unusable <= max_reject_share * rows:
             return
         reason, count = max(report.rejected.items(), key=lambda item: item[1])
         first = report.details[reason][0]

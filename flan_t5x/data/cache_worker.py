@@ -74,6 +74,10 @@ class Unit:
         return self.stop - self.start if self.rows is None else len(self.rows)
 
 
+LONG_TARGET = "target longer than its length"
+"""The reason for which a training row is left out because of the chosen lengths."""
+
+
 @dataclass
 class RowReport:
     """How many rows were kept, rejected and altered, by reason, with the first few of each."""
@@ -257,7 +261,7 @@ class ShardBuilder:
             if len(target_ids) > settings.target_length:
                 detail = f"{len(target_ids)} tokens, {settings.target_length} allowed"
                 if not with_info:  # training on half an answer would teach to stop early
-                    report.reject("target longer than its length", row.id, detail)
+                    report.reject(LONG_TARGET, row.id, detail)
                     continue
                 # A benchmark keeps all its rows: scoring compares the text, kept whole in info.
                 report.alter("truncated targets", row.id, detail)

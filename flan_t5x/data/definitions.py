@@ -85,7 +85,7 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class Template:
-    """One wording. Braces name fields, or {options}, {answer}, {exemplars}.
+    """One wording. Braces name fields, or {options}, {answer}, {rationale}, {exemplars}.
 
     Attributes:
         inputs: e.g. ``"{passage} Which colour is meant? {options}"``. In few-shot formats the
@@ -115,7 +115,8 @@ class TaskDefinition:
             and targets before the metric ("text" for plain tasks, "cot_answer" for rationales).
         group: the submixture or cluster it belongs to, for tables.
         max_exemplars: few-shot draws 1..max_exemplars exemplars, within the token budget.
-        option_styles: names in `flan_t5x.data.formats.OPTION_STYLES` to draw from.
+        option_styles: names in `flan_t5x.data.formats.OPTION_STYLES` to draw from; empty: options
+            are not shown, and the answer's text is the target.
         seed: seed of the rendering draws.
     """
 

@@ -15,11 +15,13 @@ from typing import NamedTuple
 from flan_t5x.data.definitions import BadRow, Example, RowError, TaskDefinition
 from flan_t5x.data.draws import Draws
 from flan_t5x.data.fewshot import SHOT_STYLES, ExemplarPool, ShotStyle
+from flan_t5x.data.option_styles import BASE as BASE_STYLES
 from flan_t5x.data.options import OPTION_STYLES, OptionLayout, OptionStyle
 from flan_t5x.data.templates import CompiledTemplate, check_usable, compiled, lint_templates
 from flan_t5x.data.vocabulary import Vocabulary
 
 __all__ = [
+    "BASE_STYLES",
     "COT_STYLES",
     "NO_EXEMPLAR_FITS",
     "OPTION_STYLES",
@@ -98,27 +100,33 @@ class Rendered:
 
 @dataclass(frozen=True, slots=True)
 class _Wording:
-    """All that the query and its exemplars share."""
+    """All that the query and its exemplars share. Without a layout no options are shown."""
 
     task: TaskDefinition
     index: int
-    layout: OptionLayout
+    layout: OptionLayout | None
     cot: CotStyle | None
 
     @classmethod
     def draw(cls, task: TaskDefinition, draws: Draws) -> _Wording:
         index = draws.integer(len(task.templates))
-        layout = OptionLayout.draw(task.option_styles, draws)
+        layout = OptionLayout.draw(task.option_styles, draws) if task.option_styles else None
         cot = draws.choice(COT_STYLES) if task.format.endswith("_cot") else None
         return cls(task, index, layout, cot)
 
     def template(self, example: Example) -> CompiledTemplate:
-        return compiled(self.task.templates[self.index], bool(example.options))
+        shown = self.layout is not None and bool(example.options)
+        return compiled(self.task.templates[self.index], shown)
 
     def fill(self, pattern: str, example: Example, **more: str) -> str:
-        """The pattern with the row's fields. Raises RowError "missing field"."""
-        options = self.layout.block(example.options) if "{options}" in pattern else ""
+        """The pattern with the row's fields. Raises RowError for one that the row lacks."""
+        options = ""
+        if self.layout is not None and "{options}" in pattern:
+            options = self.layout.block(example.options)
+        if "{rationale}" in pattern and not example.rationale.strip():
+            raise RowError("rationale missing", f"example {example.id!r}, template {self.index}")
         values: Mapping[str, str] = {
+            "rationale": example.rationale.strip(),
             **example.fields,
             "answer": example.answer,
             "options": options,
@@ -136,7 +144,7 @@ class _Wording:
     def answer(self, example: Example, text: str) -> str:
         """An answer as the target pattern writes it. Raises RowError "empty target"."""
         template = self.template(example)
-        if template.holds_options and text in example.options:
+        if self.layout is not None and template.holds_options and text in example.options:
             text = self.layout.target(example.options, text)
         written = text.strip()
         if template.targets != "{answer}":
@@ -157,6 +165,9 @@ class _Wording:
         return f"{rationale} {self.cot.connector} {answer}{stop}"
 
     def valid_answers(self, example: Example) -> tuple[str, ...]:
+        """None where the target holds more than the answer: such a space is open."""
+        if self.template(example).open_target:
+            return ()
         return tuple(self.answer(example, v) for v in example.valid_answers or example.options)
 
 
@@ -210,7 +221,7 @@ def render(
         template=wording.index,
         format=written_as,
         exemplar_ids=ids,
-        option_style=wording.layout.name if template.holds_options else "",
+        option_style=wording.layout.name if wording.layout and template.holds_options else "",
         valid_answers=wording.valid_answers(example),
     )
 
@@ -257,19 +268,33 @@ def _draw_shots(
     *,
     wanted: int,
 ) -> list[_Shot]:
-    """Exemplars as text; none has the id or the text of the query, no two are the same."""
-    seen = {wording.fill(wording.template(example).shot, example)}
+    """Exemplars as text; none has the id or the text of the query, no two are the same.
+
+    Where the target is open, as in "write a negative review", the same question with another
+    target is another exemplar.
+    """
+
+    def text_of(row: Example) -> tuple[str, str]:
+        template = wording.template(row)
+        question = wording.fill(template.shot, row)
+        return question, wording.target(row) if template.open_target else ""
+
+    seen = {text_of(example)}
     shots: list[_Shot] = []
     for candidate in candidates:
         if len(shots) == wanted:
             break
-        template = wording.template(candidate)
-        question = wording.fill(template.shot, candidate)
-        if candidate.id == example.id or question in seen:
+        if candidate.id == example.id:
             continue
-        seen.add(question)
-        lead = "" if template.holds_exemplars else style.question
-        text = f"{_asked(question, lead, style.answer)} {wording.target(candidate)}"
+        try:
+            written, target = text_of(candidate), wording.target(candidate)
+        except RowError:  # e.g. a field that this template names is missing in this row
+            continue
+        if written in seen:
+            continue
+        seen.add(written)
+        lead = "" if wording.template(candidate).holds_exemplars else style.question
+        text = f"{_asked(written[0], lead, style.answer)} {target}"
         shots.append(_Shot(candidate.id, text))
     return shots
 
@@ -304,11 +329,16 @@ def _fits(text: str, vocabulary: Vocabulary, budget: int) -> bool:
     return len(vocabulary.encode(text)) + 1 <= budget
 
 
-@lru_cache(maxsize=1)
-def fixed_texts() -> tuple[str, ...]:
-    """All words and signs that the renderer adds by itself, for making vocabularies."""
+@lru_cache(maxsize=2)
+def fixed_texts(option_styles: tuple[str, ...] = tuple(BASE_STYLES)) -> tuple[str, ...]:
+    """All words and signs that the renderer adds by itself, for making vocabularies.
+
+    Args:
+        option_styles: names of the option styles that are used.
+    """
     texts: list[str] = []
-    for name, style in OPTION_STYLES.items():
+    for name in option_styles:
+        style = OPTION_STYLES[name]
         options = ("one", "two", "three", "four", "five", "six")
         for start in style.starts:
             for end in style.ends:

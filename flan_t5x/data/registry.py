@@ -1,14 +1,16 @@
 """Tasks and mixtures by name. Modules are imported, and files opened, only when asked for.
 
 This is the one place where the engine reaches for `flan_tasks`, by name. Own definitions come
-in by `register_module` (a module with ``tasks()`` and ``mixtures()``) or `register_jsonl`.
+in by `register_module` (a module with ``tasks()`` and ``mixtures()``) or `register_jsonl`. A
+module of very many tasks gives ``names()`` and ``task(name)`` instead of ``tasks()``: then a task
+is made when it is asked for.
 """
 
 from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,10 +22,39 @@ from flan_t5x.data.definitions import (
     TaskDefinition,
     Template,
 )
+from flan_t5x.data.mixture_rates import (
+    Absent,
+    MissingGroup,
+    MixtureRow,
+    Repeat,
+    first_repeat,
+    leaves,
+    missing_groups,
+)
 from flan_t5x.errors import UserError, nearest
+
+__all__ = [
+    "MissingGroup",
+    "MixtureRow",
+    "Repeat",
+    "WeightedTask",
+    "describe_mixture",
+    "draws_before_repeat",
+    "get_mixture",
+    "get_task",
+    "missing_data",
+    "missing_text",
+    "mixture_names",
+    "register_jsonl",
+    "register_module",
+    "register_rendered",
+    "resolve",
+    "task_names",
+]
 
 _TASKS_PACKAGE = "flan_tasks"
 _NAME = re.compile(r"[A-Za-z0-9_]+")
+_LAZY = ("names", "task")
 
 
 @dataclass(frozen=True)
@@ -34,32 +65,19 @@ class WeightedTask:
     rate: float
 
 
-@dataclass(frozen=True)
-class MixtureRow:
-    """One line of a mixture's table.
+class _Registry:
+    """What has been loaded so far. One instance per process.
 
     Attributes:
-        task: task name.
-        group: the task's group.
-        examples: number of training rows, unusable ones included; 0 without a train split.
-        cap: the cap on its weight that applies, if any.
-        rate: its rate inside the (innermost) mixture that names it, before normalising.
-        share: its share of the whole mixture; all shares sum to 1.
+        tasks: tasks that have been made.
+        makers: what makes the others, by name.
+        mixtures: mixtures.
+        loaded: modules whose names are known.
     """
-
-    task: str
-    group: str
-    examples: int
-    cap: int | None
-    rate: float
-    share: float
-
-
-class _Registry:
-    """What has been loaded so far. One instance per process."""
 
     def __init__(self) -> None:
         self.tasks: dict[str, TaskDefinition] = {}
+        self.makers: dict[str, Callable[[str], TaskDefinition]] = {}
         self.mixtures: dict[str, MixtureDefinition] = {}
         self.loaded: set[str] = set()
 
@@ -67,22 +85,27 @@ class _Registry:
         return importlib.import_module(_TASKS_PACKAGE).PROVIDERS
 
     def load(self, module_name: str) -> None:
-        """Takes in a provider's definitions, once."""
+        """Takes in a provider's definitions, once; tasks by name alone where it can make one."""
         if module_name in self.loaded:
             return
         module = importlib.import_module(module_name)
-        for part in ("tasks", "mixtures"):
+        lazy = all(callable(getattr(module, part, None)) for part in _LAZY)
+        for part in ("mixtures",) if lazy else ("tasks", "mixtures"):
             if not callable(getattr(module, part, None)):
                 raise UserError(
                     f"module {module_name!r} has no function {part}(). A task module needs "
                     "tasks() -> TaskDefinitions and mixtures() -> MixtureDefinitions."
                 )
-        self.add(module.tasks(), module.mixtures(), origin=module_name)
+        if lazy:
+            makers = dict.fromkeys(module.names(), module.task)
+            self.add((), module.mixtures(), origin=module_name, makers=makers)
+        else:
+            self.add(module.tasks(), module.mixtures(), origin=module_name)
         self.loaded.add(module_name)
 
     def load_for(self, name: str) -> None:
         """Loads the provider whose prefix the name carries, if it is not known already."""
-        if name in self.tasks or name in self.mixtures:
+        if self.knows(name):
             return
         for prefix, module_name in self.providers().items():
             if name == prefix or name.startswith(f"{prefix}_"):
@@ -92,17 +115,39 @@ class _Registry:
         for module_name in self.providers().values():
             self.load(module_name)
 
+    def knows(self, name: str) -> bool:
+        return name in self.tasks or name in self.makers or name in self.mixtures
+
+    def find_task(self, name: str) -> TaskDefinition | None:
+        """The task, made now if it was not needed before; None where there is none."""
+        self.load_for(name)
+        if name not in self.tasks and name in self.makers:
+            self.tasks[name] = self.makers[name](name)
+        return self.tasks.get(name)
+
+    def find_mixture(self, name: str) -> MixtureDefinition | None:
+        """The mixture; None where there is none."""
+        self.load_for(name)
+        return self.mixtures.get(name)
+
+    def near(self, name: str) -> str:
+        """A phrase with names like it. Loads every provider."""
+        return nearest(name, [*mixture_names(), *task_names()])
+
     def add(
         self,
         tasks: Iterable[TaskDefinition],
         mixtures: Iterable[MixtureDefinition],
         *,
         origin: str,
+        makers: Mapping[str, Callable[[str], TaskDefinition]] | None = None,
     ) -> None:
         """Adds all or nothing. Raises UserError for a bad or a taken name."""
         new_tasks, new_mixtures = list(tasks), list(mixtures)
-        taken = {*self.tasks, *self.mixtures}
-        for name in [*(t.name for t in new_tasks), *(m.name for m in new_mixtures)]:
+        new_makers = dict(makers or {})
+        taken = {*self.tasks, *self.makers, *self.mixtures}
+        names = [*(t.name for t in new_tasks), *new_makers, *(m.name for m in new_mixtures)]
+        for name in names:
             if not _NAME.fullmatch(name):
                 raise UserError(
                     f"{origin}: {name!r} is not a valid name; use letters, digits and underscores."
@@ -114,6 +159,7 @@ class _Registry:
                 )
             taken.add(name)
         self.tasks.update((t.name, t) for t in new_tasks)
+        self.makers.update(new_makers)
         self.mixtures.update((m.name, m) for m in new_mixtures)
 
 
@@ -122,9 +168,9 @@ _registry = _Registry()
 
 def get_task(name: str) -> TaskDefinition:
     """The task of that name. Raises UserError, with near names, where there is none."""
-    _registry.load_for(name)
-    if name in _registry.tasks:
-        return _registry.tasks[name]
+    found = _registry.find_task(name)
+    if found is not None:
+        return found
     if name in _registry.mixtures:
         raise UserError(f"{name!r} is a mixture, and a single task is needed here.")
     raise _unknown("task", name, task_names())
@@ -136,10 +182,10 @@ def get_mixture(name: str) -> MixtureDefinition:
     Raises:
         UserError: with near names, where there is neither.
     """
-    _registry.load_for(name)
-    if name in _registry.mixtures:
-        return _registry.mixtures[name]
-    if name in _registry.tasks:
+    found = _registry.find_mixture(name)
+    if found is not None:
+        return found
+    if _registry.knows(name):
         alone = (MixturePart(name, rate=1.0),)
         return MixtureDefinition(name, alone, about="a task by itself", evaluation_only=True)
     raise _unknown("mixture or task", name, [*mixture_names(), *task_names()])
@@ -153,7 +199,7 @@ def _unknown(kind: str, name: str, known: list[str]) -> UserError:
 def task_names() -> list[str]:
     """All names, sorted. Imports every provider."""
     _registry.load_all()
-    return sorted(_registry.tasks)
+    return sorted({*_registry.tasks, *_registry.makers})
 
 
 def mixture_names() -> list[str]:
@@ -211,7 +257,7 @@ def register_jsonl(
 
     extract = extract or ("cot_answer" if format.endswith("_cot") else "text")
     _registry.load_for(name)
-    known = _registry.tasks.get(name)
+    known = _registry.find_task(name)
     source: Source = JsonlSource(str(path))
     if known is not None and known.source == source:
         source = known.source  # keeps what it has read
@@ -231,7 +277,38 @@ def register_jsonl(
     return task
 
 
-def resolve(name: str) -> list[WeightedTask]:
+def register_rendered(
+    name: str,
+    path: str | Path,
+    *,
+    where: Mapping[str, str] | None = None,
+    validation_share: float = 0.0,
+    group: str = "rendered",
+) -> TaskDefinition:
+    """Registers a dump of rendered examples as a task: its texts pass through unchanged.
+
+    Args:
+        name: of the task: letters, digits and underscores.
+        path: the dump, see `sources.rendered`.
+        where: which of its rows, e.g. ``{"task_source": "CoT", "template_type": "zs_opt"}``.
+        validation_share: the part that is held back for validation.
+        group: for tables.
+
+    Raises:
+        UserError: for a bad name, or one that another definition has.
+    """
+    from flan_t5x.data.sources.rendered import RenderedSource
+
+    source = RenderedSource(path, where=where, validation_share=validation_share)
+    task = TaskDefinition(
+        name=name, source=source, templates=(Template("{inputs}"),), metrics=("f1",), group=group
+    )
+    if _registry.find_task(name) != task:
+        _registry.add([task], [], origin=f"register_rendered({str(path)!r})")
+    return get_task(name)
+
+
+def resolve(name: str, *, allow_missing: bool = False) -> list[WeightedTask]:
     """The tasks of a mixture (or one task) with rates that sum to 1, in the mixture's order.
 
     A part without a rate weighs as many examples as its train split has, at most its cap
@@ -239,135 +316,69 @@ def resolve(name: str) -> list[WeightedTask]:
     A task that is named several times is merged. Where a rate needs the number of examples,
     the source is opened.
 
+    Args:
+        name: of the mixture or task.
+        allow_missing: leave out tasks whose downloaded data is missing; their share goes to
+            the other parts of the mixture that names them. See `missing_data`.
+
     Raises:
         UserError: for an unknown name, a mixture that holds itself, rates that are negative or
             all zero, a task without training rows, or sources that cannot be read: all are
-            listed, none is dropped.
+            listed, none is dropped unasked.
     """
+    found = leaves(get_mixture(name), _registry, absent="drop" if allow_missing else "refuse")
+    if not found:
+        raise UserError(
+            f"mixture {name!r}: none of its data is there; "
+            "`flan-t5x data list` shows how to get it."
+        )
     shares: dict[str, float] = {}
-    for row in describe_mixture(name):
-        shares[row.task] = shares.get(row.task, 0.0) + row.share
+    for leaf in found:
+        shares[leaf.task.name] = shares.get(leaf.task.name, 0.0) + leaf.share
     return [WeightedTask(get_task(task), share) for task, share in shares.items() if share > 0]
 
 
-def describe_mixture(name: str) -> list[MixtureRow]:
+def describe_mixture(name: str, *, published_counts: bool = False) -> list[MixtureRow]:
     """The table of a mixture, a row for each time that it names a task.
+
+    Args:
+        name: of the mixture or task.
+        published_counts: weigh tasks whose data is missing by what their publisher counted,
+            instead of refusing; `MixtureRow.counted` says which these are.
 
     Raises:
         UserError: see `resolve`.
     """
-    leaves: list[_Leaf] = []
-    problems: dict[str, list[str]] = {}
-    mixture = get_mixture(name)
-    _flatten(mixture, (), leaves, problems, evaluation_only=mixture.evaluation_only)
-    if problems:
-        listed = "".join(
-            f"\n  - {', '.join(dict.fromkeys(who))}: {what}" for what, who in problems.items()
-        )
-        raise UserError(f"mixture {name!r} cannot be used:{listed}")
-    return [
-        MixtureRow(x.task.name, x.task.group, x.examples, x.cap, x.rate, x.share) for x in leaves
-    ]
+    absent: Absent = "published" if published_counts else "refuse"
+    return [leaf.row() for leaf in leaves(get_mixture(name), _registry, absent=absent)]
 
 
-@dataclass
-class _Leaf:
-    """A task at the end of a chain of mixtures; `share` shrinks on the way up."""
+def draws_before_repeat(name: str) -> Repeat | None:
+    """How many examples of a mixture can be drawn until some row repeats; None for no rows.
 
-    task: TaskDefinition
-    examples: int
-    cap: int | None
-    rate: float
-    share: float = 1.0
-
-
-def _flatten(
-    mixture: MixtureDefinition,
-    above: tuple[str, ...],
-    out: list[_Leaf],
-    problems: dict[str, list[str]],
-    *,
-    evaluation_only: bool,
-) -> float:
-    """Appends the mixture's leaves, with shares that sum to 1; returns its own weight.
-
-    The weight is what the mixture counts for inside another one that gives it no rate: the
-    sum of its parts' rates. Problems are collected by message, with the names they concern.
+    Missing data counts as published.
     """
-    if mixture.name in above:
-        chain = " -> ".join([*above, mixture.name])
-        raise UserError(f"a mixture cannot hold itself: {chain}")
-    groups: list[tuple[float, list[_Leaf]]] = []
-    for part in mixture.parts:
-        _registry.load_for(part.name)
-        inside: list[_Leaf] = []
-        if part.name in _registry.mixtures:
-            inner = get_mixture(part.name)
-            if inner.evaluation_only and not evaluation_only:
-                problems.setdefault("is for evaluation only", []).append(part.name)
-            weight = _flatten(
-                inner,
-                (*above, mixture.name),
-                inside,
-                problems,
-                evaluation_only=evaluation_only or inner.evaluation_only,
-            )
-            rate = _weigh(part, weight)
-        elif part.name in _registry.tasks:
-            leaf = _leaf(get_task(part.name), part, problems, evaluation_only=evaluation_only)
-            inside, rate = [leaf], leaf.rate
-        else:
-            hint = nearest(part.name, [*mixture_names(), *task_names()])
-            what = f"is neither a task nor a mixture; {hint}".removesuffix("; ")
-            problems.setdefault(what, []).append(part.name)
-            continue
-        if not 0 <= rate < float("inf"):
-            problems.setdefault(f"has the rate {rate}", []).append(part.name)
-        groups.append((rate, inside))
-    return _share_out(mixture.name, groups, out, problems)
+    return first_repeat(leaves(get_mixture(name), _registry, absent="published"))
 
 
-def _share_out(
-    name: str,
-    groups: list[tuple[float, list[_Leaf]]],
-    out: list[_Leaf],
-    problems: dict[str, list[str]],
-) -> float:
-    """Divides 1 among the parts by their rates, and inside them further; the rates' sum."""
-    total = sum(rate for rate, _ in groups)
-    if total <= 0 and not problems:
-        what = f"its rates sum to {total}, so nothing would be drawn"
-        problems.setdefault(what, []).append(name)
-    for rate, inside in groups:
-        for leaf in inside:
-            leaf.share *= rate / total if total > 0 else 0.0
-        out += inside
-    return total
+def missing_data(name: str) -> list[MissingGroup]:
+    """What a mixture lacks, by raw source, with the share of the mixture that is lost.
+
+    Raises:
+        UserError: see `resolve`; missing data is none of the reasons here.
+    """
+    return missing_groups(leaves(get_mixture(name), _registry, absent="published"))
 
 
-def _weigh(part: MixturePart, weight: float) -> float:
-    if part.rate is not None:
-        return float(part.rate)
-    return float(min(weight, part.cap) if part.cap is not None else weight)
+def missing_text(name: str) -> str:
+    """What `resolve(name, allow_missing=True)` leaves out, with the share lost; empty for nothing.
 
-
-def _leaf(
-    task: TaskDefinition,
-    part: MixturePart,
-    problems: dict[str, list[str]],
-    *,
-    evaluation_only: bool,
-) -> _Leaf:
-    """A task with its rate; what stands in the way is added to `problems`."""
-    try:
-        has_train = "train" in task.source.splits
-        examples = task.source.num_examples("train") if has_train else 0
-    except UserError as error:
-        problems.setdefault(str(error), []).append(task.name)
-        return _Leaf(task, 0, part.cap, part.rate or 0.0)
-    if evaluation_only:
-        return _Leaf(task, examples, part.cap, _weigh(part, 1.0))
-    if not examples:
-        what = "has no rows in its train split" if has_train else "has no train split"
-        problems.setdefault(f"{what}, so it cannot be trained on", []).append(task.name)
-    return _Leaf(task, examples, part.cap, _weigh(part, float(examples)))
+    Shares count missing data as published. They go to what stands beside it in the mixture.
+    """
+    groups = missing_data(name)
+    if not groups:
+        return ""
+    tasks = len({task for group in groups for task in group.tasks})
+    lost = sum(group.share for group in groups)
+    lines = [f"{name}: {lost:.1%} of the mixture is left out, {tasks:,} tasks without data:"]
+    return "\n".join([*lines, *(f"  - {group.line()}" for group in groups)])

@@ -77,7 +77,7 @@ def open_cache(
 def mixture_table(tasks: TaskSet, splits: Mapping[str, CachedSplit] | None = None) -> str:
     """The mixture as text: task, group, examples, rate and share."""
     shares = {w.task.name: w.rate for w in tasks.weighted}
-    rows = {row.task: row for row in describe_mixture(tasks.name)}
+    rows = {row.task: row for row in describe_mixture(tasks.name, published_counts=True)}
     lines = [f"# mixture {tasks.name}, split {tasks.split}: {len(shares)} tasks"]
     lines.append(f"{'task':<44} {'group':<14} {'examples':>9} {'cap':>8} {'share':>8}")
     for name, share in shares.items():

@@ -9,12 +9,13 @@ from functools import lru_cache
 from string import Formatter
 
 from flan_t5x.data.definitions import FORMATS, Example, RowError, TaskDefinition, Template
-from flan_t5x.data.options import OPTION_STYLES
+from flan_t5x.data.option_styles import OPTION_STYLES
 from flan_t5x.data.vocabulary import Vocabulary
 
-RESERVED = frozenset({"options", "answer", "exemplars"})
+RESERVED = frozenset({"options", "answer", "exemplars", "rationale"})
 _EXEMPLARS = re.compile(r"^\{exemplars\} ?| ?\{exemplars\}")
 _OPTIONS = re.compile(r"^\{options\} ?| ?\{options\}")
+_NOT_A_LETTER = re.compile(r"[\W_]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,8 @@ class CompiledTemplate:
         targets: the target pattern.
         holds_exemplars: whether the template says where exemplars stand.
         holds_options: whether it shows the options; without them the answer is its text.
+        open_target: whether the target is more than the answer and fixed words: an inverted
+            template asks for one of countless texts.
     """
 
     inputs: str
@@ -36,6 +39,7 @@ class CompiledTemplate:
     targets: str
     holds_exemplars: bool
     holds_options: bool
+    open_target: bool
 
     def without_options(self) -> CompiledTemplate:
         """For a row that has no options: nothing is left where the block would stand."""
@@ -46,6 +50,7 @@ class CompiledTemplate:
             self.targets,
             self.holds_exemplars,
             False,
+            self.open_target,
         )
 
 
@@ -60,6 +65,7 @@ def compiled(template: Template, has_options: bool) -> CompiledTemplate:
         targets=template.targets,
         holds_exemplars="{exemplars}" in template.inputs,
         holds_options="{options}" in template.inputs,
+        open_target=set(placeholders(template.targets)) != {"answer"},
     )
     return made if has_options else made.without_options()
 
@@ -106,9 +112,10 @@ def lint_templates(
     for name in task.option_styles:
         if name not in OPTION_STYLES:
             problems.append(f"option style {name!r} does not exist")
-    first_seen: dict[tuple[str, str, str], int] = {}
+    first_seen: dict[tuple[str, ...], int] = {}
     for i, template in enumerate(task.templates):
-        earlier = first_seen.setdefault((template.inputs, template.targets, template.shot), i)
+        parts = (template.inputs, template.targets, template.shot)
+        earlier = first_seen.setdefault(tuple(map(folded, parts)), i)
         if earlier != i:
             problems.append(f"template {i} repeats template {earlier}")
         for part in ("inputs", "targets", "shot"):
@@ -123,6 +130,11 @@ def lint_templates(
             if "{exemplars}" in getattr(template, part):
                 problems.append(f"template {i}, {part}: exemplars cannot stand here")
     return problems
+
+
+def folded(text: str) -> str:
+    """The text without case, punctuation and spaces: what two wordings must not share."""
+    return _NOT_A_LETTER.sub("", text.casefold())
 
 
 def placeholders(text: str) -> list[str]:

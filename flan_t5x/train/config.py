@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from flan_t5x.data.cache import default_cache_dir
 from flan_t5x.errors import UserError, nearest, require_count
@@ -29,6 +30,8 @@ class DataConfig:
         user_jsonl: own data, {task name: path}; see README, "Bring your own JSONL".
         user_jsonl_share: share of draws that come from `user_jsonl`, by number of examples.
         modules: modules with own ``tasks()`` and ``mixtures()`` to import.
+        allow_missing_tasks: train on the rest where downloaded data is missing, and print the
+            share lost; otherwise missing data is an error that lists it.
     """
 
     mixture_or_task_name: str
@@ -43,6 +46,7 @@ class DataConfig:
     user_jsonl: Mapping[str, str] = dataclasses.field(default_factory=dict)
     user_jsonl_share: float = 0.1
     modules: Sequence[str] = ()
+    allow_missing_tasks: bool = False
 
     def __post_init__(self) -> None:
         lengths = self.task_feature_lengths
@@ -122,16 +126,25 @@ class CheckpointConfig:
         save_period: steps between saves; None saves with every evaluation only.
         keep_newest: how many of the newest are kept.
         keep_best: how many of the best by the selection metric are kept.
-        initial_checkpoint_path: where weights come from when model_dir has none: a model_dir, a
-            checkpoint folder, a base checkpoint file, "mini_base", or None for random weights.
+        initial_checkpoint_path: where weights come from when model_dir has none: anything that
+            `flan_t5x.checkpoint.initial` knows (a run, a T5X or Hugging Face checkpoint, local,
+            gs://... or hf://org/name, a base file, "mini_base"), or None for random weights.
+        initial_optimizer_state: "fresh", or "restore" to go on with the Adafactor state in
+            initial_checkpoint_path, step included, as T5X does: its decay continues.
     """
 
     save_period: int | None = None
     keep_newest: int = 1
     keep_best: int = 1
     initial_checkpoint_path: str | None = None
+    initial_optimizer_state: Literal["fresh", "restore"] = "fresh"
 
     def __post_init__(self) -> None:
+        if self.initial_optimizer_state not in ("fresh", "restore"):
+            raise UserError(
+                f"CheckpointConfig.initial_optimizer_state = {self.initial_optimizer_state!r}: "
+                "use 'fresh' or 'restore'"
+            )
         if self.save_period is not None:
             require_count("CheckpointConfig.save_period", self.save_period)
         require_count("CheckpointConfig.keep_newest", self.keep_newest)

@@ -15,7 +15,13 @@ from rich.console import Console
 
 from flan_t5x.data.cache import CachedSplit, CacheSpec, Estimate, estimate
 from flan_t5x.data.pipeline import Stream
-from flan_t5x.data.registry import WeightedTask, register_jsonl, register_module, resolve
+from flan_t5x.data.registry import (
+    WeightedTask,
+    missing_text,
+    register_jsonl,
+    register_module,
+    resolve,
+)
 from flan_t5x.data.task_sets import TaskSet
 from flan_t5x.data.vocabulary import Vocabulary, resolve_vocabulary
 from flan_t5x.errors import UserError
@@ -23,6 +29,7 @@ from flan_t5x.evaluation.generation import Generator
 from flan_t5x.evaluation.heldout import HeldOut
 from flan_t5x.model.config import T5Config
 from flan_t5x.model.model import Model
+from flan_t5x.parallel.mesh import platform
 from flan_t5x.parallel.rules import Rules, batch_sharding
 from flan_t5x.train.config import CheckpointConfig, DataConfig, EvalConfig
 from flan_t5x.train.state import TrainState, abstract_state, state_shardings
@@ -79,7 +86,7 @@ def build_network(
     config: T5Config, optimizer: optax.GradientTransformation, *, mesh: Mesh, rules: Rules
 ) -> Network:
     """Shapes and shardings; no memory is taken yet."""
-    model = Model(config)
+    model = Model(config.for_devices(platform=platform(mesh), count=mesh.size))
     shardings = state_shardings(model, optimizer, mesh=mesh, rules=rules)
     return Network(model, optimizer, mesh, shardings, abstract_state(model, optimizer, shardings))
 
@@ -88,7 +95,7 @@ def training_tasks(data: DataConfig) -> TaskSet:
     """The mixture with the user's own files mixed in."""
     for module in data.modules:
         register_module(module)
-    weighted = resolve(data.mixture_or_task_name)
+    weighted = resolve(data.mixture_or_task_name, allow_missing=data.allow_missing_tasks)
     if data.user_jsonl:
         own = [register_jsonl(name, path) for name, path in data.user_jsonl.items()]
         counts = [task.source.num_examples(data.split) for task in own]
@@ -103,6 +110,12 @@ def training_tasks(data: DataConfig) -> TaskSet:
             for task, count in zip(own, counts, strict=True)
         ]
     return TaskSet(data.mixture_or_task_name, data.split, tuple(w for w in weighted if w.rate > 0))
+
+
+def tell_missing(run: Run) -> None:
+    """Says which part of the mixture has no data here, where training goes on without it."""
+    if run.data.allow_missing_tasks and (lost := missing_text(run.data.mixture_or_task_name)):
+        run.say(lost)
 
 
 def cache_spec(

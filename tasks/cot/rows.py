@@ -33,7 +33,10 @@ def number(id: str, question: str, answer: str, rationale: str) -> Example:
 
 
 def lettered(id: str, question: str, answer: str, rationale: str) -> Example:
-    """A question with options (A) .. (Z), answered by the letter in parentheses."""
+    """A question with options (A) .. (Z), answered by the letter in parentheses.
+
+    The field "solution" holds the letter with its option.
+    """
     stem, lines = _split_options(id, question)
     found = [_LETTERED.fullmatch(line) for line in lines]
     markers = [match.group(1) for match in found if match]
@@ -42,10 +45,15 @@ def lettered(id: str, question: str, answer: str, rationale: str) -> Example:
         raise RowError("malformed option", f"row {id}: {bad!r} has no letter such as (A)")
     if answer not in markers:
         raise RowError("answer not among options", f"row {id}: {answer!r} is not in {markers}")
-    choices = " ".join(f"{m.group(1)} {m.group(2)}".strip() for m in found if m)
+    choices = [f"{m.group(1)} {m.group(2)}".strip() for m in found if m]
+    fields = {
+        "question": stem,
+        "choices": " ".join(choices),
+        "solution": choices[markers.index(answer)],
+    }
     return Example(
         id,
-        {"question": stem, "choices": choices},
+        fields,
         answer,
         rationale=rationale,
         valid_answers=tuple(markers),

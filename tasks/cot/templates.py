@@ -13,6 +13,63 @@ def _wordings(*texts: str) -> tuple[Template, ...]:
     return tuple(Template(text) for text in texts)
 
 
+_INVERTED = {
+    # Reasons and answer are given, the question is wanted.
+    "{asked}": (
+        "{rationale} So the answer is {answer}. Which question was this about?",
+        "Answer: {answer} Reasons: {rationale} Question:",
+        'Somebody explains: "{rationale}" and ends with "{answer}". What had they been asked?',
+        "Write the exercise that has this solution. {rationale} Result: {answer}",
+        "The back of a work sheet: {rationale} Final answer: {answer} What is on its front?",
+    ),
+    # Question and answer are given, the reasons are wanted.
+    "{rationale}": (
+        "{asked} The answer is {answer}. Explain why.",
+        "Question: {asked} Answer: {answer} Reasons:",
+        'It is known that "{answer}" answers the following. Show the way there. {asked}',
+        'A pupil wrote only "{answer}" below this task: {asked} Add the steps that are missing.',
+        "From question to answer. Question: {asked} Answer: {answer} Train of thought:",
+        'Justify the reply "{answer}" to this: {asked}',
+    ),
+    # The reasons are given, question and answer are wanted.
+    "{asked} Answer: {answer}": (
+        "{rationale} Which question do these thoughts answer, and how?",
+        "Reasons: {rationale} Question and answer:",
+        'You overhear a thought: "{rationale}" What was asked, and what will be the reply?',
+        "Make a question and its answer out of this explanation. {rationale}",
+    ),
+    # The answer is given, question and reasons are wanted.
+    "{asked} {rationale}": (
+        "Invent a question whose answer is {answer}, and reason your way to it.",
+        "Answer: {answer} Question, followed by an explanation:",
+        "A worked example was torn; its result is {answer}. Write the task and the steps anew.",
+        'Think of something to ask that leads to "{answer}". Question first, then the thoughts.',
+    ),
+}
+"""What is wanted -> ways to ask for it."""
+
+
+def inverted(asked: str, answer: str) -> tuple[Template, ...]:
+    """Wordings that turn a data set round, as Flan 2022 does for chains of thought.
+
+    Of question, reasons and answer, one or two are given and the rest is wanted, in all four
+    sensible ways (Longpre et al. 2023, "input inversion").
+
+    Args:
+        asked: how the data set's question reads, e.g. ``"{question} {choices}"``.
+        answer: how its answer reads to somebody who does not see the question.
+    """
+
+    def filled(text: str) -> str:
+        return text.replace("{asked}", asked).replace("{answer}", answer)
+
+    return tuple(
+        Template(filled(inputs), filled(targets))
+        for targets, wordings in _INVERTED.items()
+        for inputs in wordings
+    )
+
+
 MATH = _wordings(
     "{question}",
     "Solve this word problem. {question}",

@@ -24,7 +24,7 @@ LENGTHS = {"inputs": 64, "targets": 8}
 
 @pytest.fixture
 def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    def resolve(name: str) -> list[WeightedTask]:
+    def resolve(name: str, *, allow_missing: bool) -> list[WeightedTask]:
         return [WeightedTask(toy_task(task, salt=task), 0.5) for task in MIXTURES[name]]
 
     monkeypatch.setattr(build, "resolve", resolve)
@@ -66,6 +66,32 @@ def test_several_mixtures_are_cached_once(model: str, tmp_path: Path) -> None:
         console=again,
     )
     assert text(again) == f"20 examples in 2 task splits are ready in {tmp_path / 'cache'}\n"
+
+
+def test_missing_data_is_left_out_when_that_is_allowed(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def resolve(name: str, *, allow_missing: bool) -> list[WeightedTask]:
+        asked.append((name, allow_missing))
+        return [WeightedTask(toy_task("toy_a"), 1.0)]
+
+    monkeypatch.setattr(build, "resolve", resolve)
+    monkeypatch.setattr(build, "missing_text", lambda name: f"{name}: 40.0% is left out")
+    for allowed in (False, True):
+        shown = console()
+        build_cache(
+            mixture_or_task_name="train_mix",
+            cache_dir=str(tmp_path / "cache"),
+            task_feature_lengths=LENGTHS,
+            vocabulary=model,
+            num_workers=1,
+            allow_missing_tasks=allowed,
+            console=shown,
+        )
+        assert ("train_mix: 40.0% is left out" in text(shown)) == allowed
+    assert asked == [("train_mix", False), ("train_mix", True)]
 
 
 def test_a_missing_vocabulary_is_named(model: str, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from flan_t5x.data.definitions import FORMATS, BadRow, Example, RowError, Template
 from flan_t5x.data.formats import (
+    BASE_STYLES,
     COT_STYLES,
     OPTION_STYLES,
     RENDERER_VERSION,
@@ -66,6 +67,85 @@ def test_without_an_options_block_the_text_is_the_target(draw):
     assert (made.inputs, made.targets) == ("One is red. Which?", "dog")
     assert made.option_style == ""
     assert made.valid_answers == ("cat", "dog")
+
+
+@pytest.mark.parametrize("format", ["zs", "fs"])
+def test_without_styles_no_options_are_shown(draw, format):
+    for pattern in ("{story} Which? {options}", "{options} {story} Which?", "{story} Which?"):
+        task = only(pattern, format, option_styles=(), max_exemplars=2)
+        made = draw(task, ROW)
+        assert "One is red. Which?" in made.inputs
+        assert "cat" not in made.inputs.rpartition("One is red.")[2]
+        assert "  " not in made.inputs
+        assert (made.targets, made.valid_answers) == ("dog", ("cat", "dog"))
+        assert made.option_style == ""
+        if format == "zs":
+            assert made.inputs == "One is red. Which?"
+        else:
+            rows = {row.id: row for row in task.source.rows["train"]}
+            assert made.exemplar_ids
+            for id in made.exemplar_ids:
+                shot = f"{rows[id].fields['story']} Which? "
+                assert re.search(f"{re.escape(shot)}\\S+ {rows[id].answer}\\b", made.inputs)
+
+
+def test_an_inverted_template(draw):
+    pattern = Template("Answer: {answer}. Because: {rationale} Story:", targets="{story}")
+    made = draw(only("", templates=(pattern,), option_styles=()), ROW)
+    assert made.inputs == "Answer: dog. Because: The dog is it Story:"
+    assert (made.targets, made.valid_answers) == ("One is red.", ())
+    both = Template("{rationale} What was it?", targets="{story} Answer: {answer}")
+    made = draw(only("", templates=(both,), option_styles=()), ROW)
+    assert (made.targets, made.valid_answers) == ("One is red. Answer: dog", ())
+
+
+def test_inverted_exemplars_may_ask_the_same(vocabulary):
+    """Only two questions are possible, yet a prompt can show more than one exemplar of each."""
+    rows = [replace(animal("train", i), answer="dog", options=()) for i in range(9)]
+    twin = replace(rows[0], id="twin")  # the same question and the same target: the query's answer
+    task = only(
+        "",
+        "fs",
+        templates=(Template("Write about a {answer}.", targets="{story}"),),
+        source=ListSource({"train": [*rows, twin]}),
+        max_exemplars=4,
+    )
+    pool = ExemplarPool.for_task(task)
+    shown = set()
+    for i in range(30):
+        row = replace(rows[0], id=f"query {i}")
+        made = render(task, row, exemplars=pool, vocabulary=vocabulary, budget=5000)
+        assert made.inputs.count("Write about a dog.") == 1 + len(made.exemplar_ids)
+        assert made.targets not in made.inputs
+        shown.add(len(made.exemplar_ids))
+    assert max(shown) == 4
+
+
+def test_a_rationale_that_a_template_names_must_be_there(draw):
+    task = only("", templates=(Template("{rationale} Story:", targets="{story}"),))
+    with pytest.raises(RowError, match="rationale missing"):
+        draw(task, replace(ROW, rationale=" "))
+    # A row that brings a field of this name keeps its own.
+    row = replace(ROW, fields={"story": "x", "rationale": "mine"})
+    assert draw(task, row).inputs == "mine Story:"
+
+
+def test_exemplars_that_lack_a_field_are_passed_over(vocabulary):
+    rows = [animal("train", i) for i in range(6)]
+    odd = [replace(row, fields={"tale": "x"}) for row in rows[1:]]
+    task = only("{story}", "fs", source=ListSource({"train": [rows[0], *odd]}), max_exemplars=1)
+    made = [
+        render(
+            task,
+            animal("test", i),
+            exemplars=ExemplarPool.for_task(task),
+            vocabulary=vocabulary,
+            budget=300,
+        )
+        for i in range(8)
+    ]
+    assert {m.exemplar_ids for m in made} <= {(rows[0].id,), ()}
+    assert any(m.exemplar_ids for m in made)
 
 
 def test_a_row_without_options_leaves_no_gap(draw):
@@ -180,7 +260,7 @@ def test_a_change_of_the_renderer_needs_a_new_version(vocabulary):
     """Caches are told apart by RENDERER_VERSION alone: where this digest changes, raise it."""
     digest = hashlib.sha256()
     for format in FORMATS:
-        task = animal_task(format, option_styles=tuple(OPTION_STYLES))
+        task = animal_task(format, option_styles=tuple(BASE_STYLES))
         pool = ExemplarPool.for_task(task)
         for i in range(200):
             row = animal("validation", i)
@@ -255,6 +335,16 @@ def test_an_identical_text_is_no_exemplar(vocabulary):
     assert (made.exemplar_ids, made.format) == ((), "zs")
 
 
+def test_a_pool_of_the_query_alone_gives_a_zero_shot_prompt(vocabulary):
+    row = animal("train", 3)
+    task = only("{story} {options}", "fs", source=ListSource({"train": [row]}))
+    pool = ExemplarPool.for_task(task)
+    made = render(task, row, exemplars=pool, vocabulary=vocabulary, budget=512)
+    assert (made.exemplar_ids, made.format) == ((), "zs")
+    other = render(task, animal("test", 1), exemplars=pool, vocabulary=vocabulary, budget=512)
+    assert (other.exemplar_ids, other.format) == ((row.id,), "fs")
+
+
 @pytest.mark.parametrize(
     ("change", "format", "reason"),
     [
@@ -292,8 +382,9 @@ def test_few_shot_needs_a_pool(vocabulary):
 
 def test_all_that_the_renderer_adds_survives_the_t5_vocabulary(shared):
     t5 = Vocabulary(str(shared / "data" / "t5_vocab" / "spiece.model"))
-    texts = fixed_texts()
+    texts = fixed_texts(tuple(OPTION_STYLES))
     assert len(texts) > len(OPTION_STYLES) + len(SHOT_STYLES) + len(COT_STYLES)
+    assert set(fixed_texts()) < set(texts)
     for text in texts:
         assert t5.decode(t5.encode(text)) == text
 

@@ -186,15 +186,58 @@ def test_a_lookup_imports_one_provider_only(monkeypatch):
     assert registry._registry.loaded == {"flan_tasks.cot"}
 
 
-def test_every_provider_keeps_to_its_prefix(monkeypatch):
+def test_every_provider_keeps_to_its_prefixes(monkeypatch):
     monkeypatch.setattr(registry, "_registry", registry._Registry())
-    for prefix, module in registry._registry.providers().items():
+    providers = registry._registry.providers()
+    for module in set(providers.values()):
         one = registry._Registry()
         one.load(module)
-        names = [*one.tasks, *one.mixtures]
+        prefixes = tuple(f"{p}_" for p, provider in providers.items() if provider == module)
+        names = [*one.tasks, *one.makers, *one.mixtures]
         assert names
-        assert [n for n in names if n != prefix and not n.startswith(f"{prefix}_")] == []
-    assert set(registry.mixture_names()) >= {"cot", "cot_seven"}
+        assert [n for n in names if not f"{n}_".startswith(prefixes)] == []
+    assert set(registry.mixture_names()) >= {"cot", "cot_seven", "flan2022_b", "flan2021"}
+
+
+def test_no_name_has_two_prefixes():
+    prefixes = list(registry._registry.providers())
+    assert not [(a, b) for a in prefixes for b in prefixes if a != b and b.startswith(f"{a}_")]
+
+
+LAZY = """
+from flan_t5x.data.definitions import MixtureDefinition, MixturePart
+from tests.data.rows import animal_task
+
+MADE = []
+
+def names():
+    return [f"lazy_{i}" for i in range(2000)]
+
+def task(name):
+    MADE.append(name)
+    return animal_task(name=name)
+
+def mixtures():
+    parts = tuple(MixturePart(f"lazy_{i}", rate=1.0) for i in range(10))
+    return [MixtureDefinition("lazy_ten", parts)]
+"""
+
+
+def test_a_task_is_made_when_it_is_needed(fresh, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "lazy_tasks_for_test.py").write_text(LAZY)
+    registry.register_module("lazy_tasks_for_test")
+    made = sys.modules["lazy_tasks_for_test"].MADE
+    assert "lazy_1999" in registry.task_names()
+    assert registry.get_mixture("lazy_17").parts[0].name == "lazy_17"
+    assert made == []
+    assert len(registry.resolve("lazy_ten")) == 10
+    registry.resolve("lazy_ten")
+    assert made == [f"lazy_{i}" for i in range(10)]
+    assert registry.get_task("lazy_3") is registry.get_task("lazy_3")
+    with pytest.raises(UserError, match="the name 'lazy_5' is taken"):
+        fresh("lazy_5", MixturePart("a"))
+    sys.modules.pop("lazy_tasks_for_test")
 
 
 MODULE = """

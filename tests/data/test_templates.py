@@ -50,6 +50,22 @@ def test_repeated_templates():
     assert found == ["template 2 repeats template 0"]
 
 
+@pytest.mark.parametrize(
+    "twin", ["{story} A?", "{story}  a", "{STORY} a?", "{story} - a.", "{story}a?"]
+)
+def test_templates_alike_after_folding(twin):
+    found = problems(Template("{story} a?"), Template(twin))
+    assert "template 1 repeats template 0" in found
+
+
+def test_the_target_is_part_of_what_makes_templates_alike():
+    assert problems(Template("{story} a?"), Template("{story} a?", "So: {answer}")) == []
+
+
+def test_the_rationale_may_be_named_by_every_template():
+    assert problems(Template("{rationale} {answer} So what was asked?", "{story}")) == []
+
+
 def test_problems_of_the_task():
     assert problems() == ["there are no templates"]
     found = problems(Template("{story}"), format="few", option_styles=("dash", "dots"))

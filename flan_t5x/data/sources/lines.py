@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from flan_t5x.data.definitions import BadRow, Example, RowError
+from flan_t5x.data.sources.location import MissingDataError
 from flan_t5x.data.sources.splits import TRAIN
 from flan_t5x.errors import UserError
 
@@ -40,6 +41,11 @@ class LineSource(ABC):
 
     _loaded: _Loaded | None = None
     _pinned: Path | None = None
+
+    @property
+    def raw_name(self) -> str:
+        """What a list of missing data calls the file; empty for a user's own, which must exist."""
+        return ""
 
     @abstractmethod
     def locate(self) -> Path:
@@ -102,6 +108,8 @@ class LineSource(ABC):
         try:
             content = path.read_bytes()
         except FileNotFoundError as error:
+            if self.raw_name:
+                raise MissingDataError(self.missing(path), raw=self.raw_name) from error
             raise UserError(self.missing(path)) from error
         except OSError as error:
             raise UserError(f"cannot read {str(path)!r}: {error.strerror}.") from error

@@ -9,6 +9,20 @@ from flan_t5x.errors import UserError
 
 VARIABLE = "FLAN_T5X_DATA_DIR"
 
+
+class MissingDataError(UserError):
+    """Downloaded data is not there; a run may be allowed to go on without it.
+
+    Args:
+        message: what is missing and how to get it.
+        raw: what a list of missing data calls it; tasks that share it are listed together.
+    """
+
+    def __init__(self, message: str, *, raw: str = "") -> None:
+        super().__init__(message)
+        self.raw = raw or message
+
+
 _chosen: Path | None = None
 
 
@@ -22,17 +36,23 @@ def data_dir() -> Path:
     """The folder of downloaded data: `set_data_dir` comes before the environment variable.
 
     Raises:
-        UserError: where neither names a folder.
+        MissingDataError: where neither names a folder.
     """
-    if _chosen is not None:
-        return _chosen
-    named = os.environ.get(VARIABLE, "")
-    if not named:
-        raise UserError(
+    found = chosen_data_dir()
+    if found is None:
+        raise MissingDataError(
             "the folder of downloaded data is not known. "
             f"Set the environment variable {VARIABLE}, or give --data_dir=/path/to/data."
         )
-    return Path(named).expanduser().absolute()
+    return found
+
+
+def chosen_data_dir() -> Path | None:
+    """Like `data_dir`, but None where no folder is named."""
+    if _chosen is not None:
+        return _chosen
+    named = os.environ.get(VARIABLE, "")
+    return Path(named).expanduser().absolute() if named else None
 
 
 def how_to_get(path: Path, origin: str) -> str:

@@ -32,6 +32,7 @@ class CotTsvSource(LineSource):
         key_fields: the fields that make the question; their order does not count.
         origin: where a user gets the file, for the message that it is missing.
         validation_share: the part that is held back.
+        published: rows that the file has by its publisher's count, see `expected_examples`.
     """
 
     def __init__(
@@ -42,12 +43,14 @@ class CotTsvSource(LineSource):
         key_fields: Sequence[str] = ("question",),
         origin: str = "",
         validation_share: float = 0.02,
+        published: int | None = None,
     ) -> None:
         self.relative_path = relative_path
         self.parser = parser
         self.key_fields = tuple(key_fields)
         self.origin = origin
         self.validation_share = validation_share
+        self.published = published
 
     def __repr__(self) -> str:
         return f"CotTsvSource({self.relative_path!r})"
@@ -64,6 +67,18 @@ class CotTsvSource(LineSource):
     def splits(self) -> tuple[str, ...]:
         """Known without opening the file."""
         return (TRAIN, VALIDATION)
+
+    @property
+    def raw_name(self) -> str:
+        """The file."""
+        return self.relative_path
+
+    def expected_examples(self, split: str) -> int | None:
+        """The published count, divided as on average; None where it is not known."""
+        if self.published is None:
+            return None
+        held_back = round(self.published * self.validation_share)
+        return {TRAIN: self.published - held_back, VALIDATION: held_back}.get(split)
 
     def parse(self, line: str, number: int) -> tuple[str, Example]:
         """Split and row of a line. Raises RowError."""

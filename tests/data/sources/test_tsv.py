@@ -79,6 +79,17 @@ def test_a_missing_file_names_itself_and_the_remedy(data_folder):
         assert part in message
 
 
+def test_published_counts_need_no_file():
+    source = CotTsvSource("gone.tsv", parse, validation_share=0.1, published=200)
+    assert source.expected_examples("train") == 180
+    assert source.expected_examples("validation") == 20
+    assert source.expected_examples("test") is None
+    assert CotTsvSource("gone.tsv", parse).expected_examples("train") is None
+    with pytest.raises(location.MissingDataError) as caught:
+        source.num_examples("train")
+    assert caught.value.raw == "gone.tsv"
+
+
 def test_no_data_folder(monkeypatch):
     monkeypatch.delenv(location.VARIABLE)
     with pytest.raises(UserError, match="Set the environment variable FLAN_T5X_DATA_DIR"):

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import operator
+import os
 import re
 from collections import Counter
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from flan_tasks import cot
@@ -15,7 +18,8 @@ from flan_t5x.data.definitions import FORMATS, BadRow
 from flan_t5x.data.fewshot import ExemplarPool, exemplar_split
 from flan_t5x.data.formats import lint_templates, render
 from flan_t5x.data.sources import location
-from flan_t5x.data.vocabulary import Vocabulary
+from flan_t5x.data.templates import placeholders
+from flan_t5x.data.vocabulary import Vocabulary, default_vocabulary
 from flan_t5x.errors import UserError
 from flan_t5x.evaluation.extraction import EXTRACTORS
 from flan_t5x.evaluation.metrics import METRICS
@@ -45,7 +49,7 @@ def t5(shared) -> Vocabulary:
 def example_fields(task) -> list[str]:
     """What rows of each kind offer to templates, without opening a file."""
     return {
-        "lettered": ["question", "choices"],
+        "lettered": ["question", "choices", "solution"],
         "claim": ["claim"],
         "nonsense": ["question", "first", "second", "sentences"],
     }.get(task.source.parser.__name__, ["question"])
@@ -53,7 +57,7 @@ def example_fields(task) -> list[str]:
 
 def test_names():
     names = {task.name for task in cot.tasks()}
-    expected = {f"cot_{d}_{f}" for d in NINE for f in FORMATS}
+    expected = {f"cot_{d}_{f}" for d in NINE for f in (*FORMATS, "inv_zs", "inv_fs")}
     assert names == expected | {"cot_gsm8k_test_zs_cot", "cot_gsm8k_test_fs_cot"}
 
 
@@ -63,8 +67,109 @@ def test_definitions_are_sound():
         assert task.extract in EXTRACTORS
         assert set(task.metrics) <= set(METRICS)
         assert (task.extract == "text") == (not task.format.endswith("_cot"))
+        if "_inv_" in task.name:
+            assert (task.metrics, task.option_styles) == (("f1",), ())
         if "test" not in task.name:
             assert lint_templates(task, fields=example_fields(task)) == []
+
+
+GIVEN_AND_WANTED = {
+    # What is given -> what is wanted (REFERENCE.md B2).
+    frozenset({"rationale", "answer"}): {"question"},
+    frozenset({"question", "answer"}): {"rationale"},
+    frozenset({"rationale"}): {"question", "answer"},
+    frozenset({"answer"}): {"question", "rationale"},
+}
+
+
+@pytest.mark.parametrize("name", NINE)
+def test_inverted_tasks_cover_the_four_ways(name):
+    asked = {"claim", "choices", "first", "second", "sentences"}
+    seen = Counter()
+    for template in registry.get_task(f"cot_{name}_inv_zs").templates:
+        sides = [
+            frozenset(
+                "question" if n in asked else "answer" if n == "solution" else n
+                for n in placeholders(text)
+            )
+            for text in (template.inputs, template.targets)
+        ]
+        assert GIVEN_AND_WANTED[sides[0]] == sides[1], template
+        seen[sides[0]] += 1
+    assert set(seen) == set(GIVEN_AND_WANTED)
+    assert min(seen.values()) >= 4
+    assert sum(seen.values()) >= 18
+
+
+# Rows of our own in the columns of the files; a line of each kind.
+OWN_ROWS = {
+    "aqua": (
+        "A rope of 12 m is cut in 3. How long is a piece?\\nOptions:\\n(A) 3\\n(B) 4\\n(C) 6",
+        "(B)",
+        "12 / 3 = 4, which is B.",
+    ),
+    "creak": (
+        'Claim: "Snails run fast."\\nIs the claim above correct?\\nOptions:\\n- yes\\n- no',
+        "no",
+        "Snails creep.",
+    ),
+    "ecqa": (
+        "Where do you keep milk?\\nOptions:\\n- fridge\\n- drawer",
+        "fridge",
+        "Milk must stay cold.",
+    ),
+    "esnli": (
+        'If "A man naps." does that mean "A man is awake."?\\nOptions:\\n- yes\\n- no',
+        "no",
+        "Who naps is asleep.",
+    ),
+    "gsm8k": ("Ann has 3 pens and buys 4. How many has she?", "7", "3 + 4 = 7."),
+    "qasc": (
+        "What makes bread rise?\\nOptions:\\n(A) yeast\\n(B) salt",
+        "(A)",
+        "Yeast makes gas, and gas lifts dough.",
+    ),
+    "qed": ("Passage: The mill is in Hull.\\n\\nWhere is the mill?", "Hull", "The text says so."),
+    "sensemaking": (
+        "Which one makes no sense?\\nOptions:\\n- Sentence A: I ate a chair."
+        "\\n- Sentence B: I ate a pear.",
+        "Sentence A",
+        "A chair is no food.",
+    ),
+    "strategyqa": ("Can a whale climb a tree?", "no", "Whales live in water and have no legs."),
+}
+GOLDEN = Path(__file__).parent / "golden.txt"
+
+
+def test_golden_examples(tmp_path, monkeypatch):
+    """Every data set in every format, from rows of our own, to the letter.
+
+    Regenerate with ``REGENERATE_GOLDEN=1`` after reading the difference.
+    """
+    monkeypatch.setenv(location.VARIABLE, str(tmp_path))
+    (tmp_path / "flan_cot").mkdir()
+    lines = []
+    for name, columns in OWN_ROWS.items():
+        # The file holds the row and, for exemplars, others with the same options.
+        question, answer, rationale = columns
+        more = [(f"{w}: {question}", answer, f"{w}: {rationale}") for w in ("Now", "Then", "Well")]
+        text = "".join("\t".join(row) + "\n" for row in [columns, *more])
+        (tmp_path / "flan_cot" / f"{name}_train.tsv").write_text(text)
+    for task in cot.tasks():
+        if "test" in task.name:
+            continue
+        # A new source: the one that all tests share may have read another folder.
+        name = task.name.removeprefix("cot_").partition("_")[0]
+        task = replace(task, source=cot._source.__wrapped__(name))
+        pool = ExemplarPool.for_task(task)
+        row = next(iter(task.source.read("train", 0, 1)))
+        made = render(task, row, exemplars=pool, vocabulary=default_vocabulary(), budget=900)
+        lines += [task.name, f"  inputs:  {made.inputs}", f"  targets: {made.targets}"]
+        lines[-2:] = [line.replace("\n", "\\n") for line in lines[-2:]]
+    text = "\n".join(lines) + "\n"
+    if os.environ.get("REGENERATE_GOLDEN"):
+        GOLDEN.write_text(text, "utf-8")
+    assert GOLDEN.read_text("utf-8") == text
 
 
 def test_mixtures():
@@ -103,7 +208,7 @@ def test_missing_files_are_all_listed(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", sorted(ROWS))
 def test_every_row_of_the_real_files_is_usable(data, t5, name):
     seen = 0
-    for format in ("zs", "fs_cot"):
+    for format in ("zs", "fs_cot", "inv_fs"):
         task = registry.get_task(f"cot_{name}_{format}")
         pool = ExemplarPool.for_task(task)
         extract = EXTRACTORS[task.extract]

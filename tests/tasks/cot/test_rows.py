@@ -17,7 +17,11 @@ def test_numbers_lose_their_commas():
 def test_letters_stay(dash):
     question = f"Which?\nOptions:\n{dash}(A) one\n{dash}(B)  two\n{dash}(C) one"
     made = rows.lettered("1", question, "(B)", "It is B.")
-    assert made.fields == {"question": "Which?", "choices": "(A) one (B) two (C) one"}
+    assert made.fields == {
+        "question": "Which?",
+        "choices": "(A) one (B) two (C) one",
+        "solution": "(B) two",
+    }
     assert (made.answer, made.options) == ("(B)", ())
     assert made.valid_answers == ("(A)", "(B)", "(C)")
 
