@@ -1,26 +1,40 @@
-"""list tasks and mixtures, show one, preview its prompts"""
+"""list tasks and mixtures, show one, preview its prompts
+
+Keys of --json, which stay as they are:
+list     mixtures: name, parts (how many), about; tasks: name, group, format
+show     of a mixture: name; parts: name, tasks (how many), rate, share; draws_before_repeat: task,
+         draws (or null); missing: raw, share, tasks (how many); tasks: task, group, examples, cap,
+         rate, share, counted ("data", "published", "unknown"), part
+         of a task: name, group, format, examples (by split; null: missing), metrics, extract,
+         option_styles, templates
+preview  a list: task, id, rendered (null for an unusable row: inputs, targets, template, format,
+         exemplar_ids, option_style, valid_answers), rejected, input_ids, target_ids
+Shares are of the whole mixture and sum to 1.
+"""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
-import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from flan_t5x.cli import tasks_explore, tasks_overlap, tasks_stats
 from flan_t5x.cli.shared import add_task_flags, use_tasks
+from flan_t5x.cli.tables import add_part, print_json, print_table
 from flan_t5x.errors import UserError
 
 if TYPE_CHECKING:
     from flan_t5x.data.definitions import TaskDefinition
     from flan_t5x.data.formats import Preview
+    from flan_t5x.data.registry import MixtureRow
 
 _NAME = "a task or mixture, e.g. mini"
+_MARKS = {"data": "", "published": "*", "unknown": "?"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the options of ``flan-t5x tasks`` and of its three parts."""
+    """Adds the options of ``flan-t5x tasks`` and of its parts."""
     parts = parser.add_subparsers(title="what to see", metavar="PART", required=True)
     _add_part(parts, "list", _list, "names of all tasks and mixtures")
     show = _add_part(parts, "show", _show, "a mixture's table of rates, or a task's definition")
@@ -38,6 +52,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     preview.add_argument(
         "--inputs_length", type=int, default=512, metavar="TOKENS", help="few-shot budget (512)"
     )
+    tasks_stats.add(parts)
+    tasks_overlap.add(parts)
+    tasks_explore.add(parts)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -50,10 +67,8 @@ def run(options: argparse.Namespace) -> int:
 def _add_part(
     parts: Any, name: str, part: Callable[[argparse.Namespace], None], summary: str
 ) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = parts.add_parser(name, help=summary, description=summary)
+    parser = add_part(parts, name, part, summary)
     add_task_flags(parser)
-    parser.add_argument("--json", action="store_true", help="JSON instead of a table")
-    parser.set_defaults(part=part)
     return parser
 
 
@@ -63,7 +78,7 @@ def _list(options: argparse.Namespace) -> None:
     mixtures = [registry.get_mixture(name) for name in registry.mixture_names()]
     tasks = [registry.get_task(name) for name in registry.task_names()]
     if options.json:
-        _print_json(
+        print_json(
             {
                 "mixtures": [
                     {"name": m.name, "parts": len(m.parts), "about": m.about} for m in mixtures
@@ -72,12 +87,12 @@ def _list(options: argparse.Namespace) -> None:
             }
         )
         return
-    _print_table(
+    print_table(
         f"{len(mixtures)} mixtures",
         ["mixture", "parts", "about"],
         [[m.name, str(len(m.parts)), m.about] for m in mixtures],
     )
-    _print_table(
+    print_table(
         f"{len(tasks)} tasks",
         ["task", "group", "format"],
         [[t.name, t.group, t.format] for t in tasks],
@@ -105,40 +120,81 @@ def _show_task(task: TaskDefinition, *, as_json: bool) -> None:
         "name": task.name,
         "group": task.group,
         "format": task.format,
-        "examples": {split: task.source.num_examples(split) for split in task.source.splits},
+        "examples": _counts(task),
         "metrics": list(task.metrics),
         "extract": task.extract,
         "option_styles": list(task.option_styles),
         "templates": [template.inputs for template in task.templates],
     }
     if as_json:
-        _print_json(description)
+        print_json(description)
         return
     for key, value in description.items():
         if key == "templates":
             print("templates:", *(f"  {text}" for text in value), sep="\n")
         elif isinstance(value, dict):
-            print(f"{key}: {', '.join(f'{split} {count:,}' for split, count in value.items())}")
+            counts = (f"{split} {_count_text(count)}" for split, count in value.items())
+            print(f"{key}: {', '.join(counts)}")
         else:
             print(f"{key}: {', '.join(value) if isinstance(value, list) else value}")
+
+
+def _counts(task: TaskDefinition) -> dict[str, int | None]:
+    """Rows by split; None where the data is missing."""
+    from flan_t5x.data.sources.location import MissingDataError
+
+    found: dict[str, int | None] = {}
+    for split in task.source.splits:
+        try:
+            found[split] = task.source.num_examples(split)
+        except MissingDataError:
+            found[split] = None
+    return found
+
+
+def _count_text(count: int | None) -> str:
+    return "missing" if count is None else f"{count:,}"
 
 
 def _show_mixture(name: str, *, as_json: bool) -> None:
     from flan_t5x.data import registry
 
-    rows = registry.describe_mixture(name)
+    rows = registry.describe_mixture(name, published_counts=True)
+    parts = _parts(name, rows)
+    repeat = registry.draws_before_repeat(name)
+    missing = registry.missing_data(name)
     if as_json:
-        _print_json({"name": name, "tasks": [dataclasses.asdict(row) for row in rows]})
+        print_json(
+            {
+                "name": name,
+                "parts": parts,
+                "draws_before_repeat": repeat and dataclasses.asdict(repeat),
+                "missing": [
+                    {"raw": group.raw, "share": group.share, "tasks": len(group.tasks)}
+                    for group in missing
+                ],
+                "tasks": [dataclasses.asdict(row) for row in rows],
+            }
+        )
         return
+    if any(part["tasks"] > 1 for part in parts):
+        cells = [
+            [part["name"], f"{part['tasks']:,}", f"{part['rate']:,.6g}", f"{part['share']:.2%}"]
+            for part in parts
+        ]
+        print_table(
+            f"{name}: {len(parts)} parts", ["part", "tasks", "rate", "share"], cells, numbers=1
+        )
+        print()
     total = sum(row.examples for row in rows)
-    _print_table(
+    print_table(
         f"{name}: {len(rows)} tasks, {total:,} training examples",
         ["task", "group", "examples", "cap", "rate", "share"],
         [
             [
                 row.task,
                 row.group,
-                f"{row.examples:,}",
+                f"{row.examples:,}{_MARKS[row.counted]}",
                 "" if row.cap is None else f"{row.cap:,}",
                 f"{row.rate:,.6g}",
                 f"{row.share:.2%}",
@@ -147,6 +203,36 @@ def _show_mixture(name: str, *, as_json: bool) -> None:
         ],
         numbers=2,
     )
+    if repeat is not None and repeat.draws > 0:
+        print(f"after {repeat.draws:,} draws the first rows repeat: those of {repeat.task}")
+    if missing:
+        lost = sum(group.share for group in missing)
+        print(
+            f"* data is missing ({lost:.1%} of the mixture), counted as published; "
+            "? missing, and no count is published. See `flan-t5x data list`."
+        )
+
+
+def _parts(name: str, rows: Sequence[MixtureRow]) -> list[dict[str, Any]]:
+    """The mixture's own parts in order: name, tasks, rate and share."""
+    from flan_t5x.data import registry
+
+    shares: dict[str, float] = {}
+    tasks: dict[str, set[str]] = {}
+    rates: dict[str, float] = {}
+    for row in rows:
+        shares[row.part] = shares.get(row.part, 0.0) + row.share
+        tasks.setdefault(row.part, set()).add(row.task)
+        rates[row.part] = rates.get(row.part, 0.0) + row.rate
+    return [
+        {
+            "name": part.name,
+            "tasks": len(tasks.get(part.name, ())),
+            "rate": rates.get(part.name, 0.0) if part.rate is None else part.rate,
+            "share": shares.get(part.name, 0.0),
+        }
+        for part in registry.get_mixture(name).parts
+    ]
 
 
 def _preview(options: argparse.Namespace) -> None:
@@ -172,7 +258,7 @@ def _preview(options: argparse.Namespace) -> None:
         )
         found += [(task, row) for row in rows]
     if options.json:
-        _print_json([{"task": task.name, **dataclasses.asdict(row)} for task, row in found])
+        print_json([{"task": task.name, **dataclasses.asdict(row)} for task, row in found])
         return
     for task, row in found:
         _print_row(task, row)
@@ -202,28 +288,3 @@ def _print_row(task: TaskDefinition, row: Preview) -> None:
         print(f"{name} ({len(ids)} tokens): {text}")
         print(f"  {' '.join(map(str, ids))}")
     print()
-
-
-def _print_json(value: object) -> None:
-    print(json.dumps(value, ensure_ascii=False, indent=2))
-
-
-def _print_table(
-    title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: int | None = None
-) -> None:
-    """Prints a table; columns from index `numbers` on are set to the right."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    for position, column in enumerate(columns):
-        right = numbers is not None and position >= numbers
-        table.add_column(column, justify="right" if right else "left", no_wrap=True)
-    for row in rows:
-        table.add_row(*row)
-    # Into a pipe or file, no name is cut off to fit a width that nobody sees.
-    watched = sys.stdout.isatty()
-    console = Console(highlight=False, markup=False, width=None if watched else 10_000)
-    with console.capture() as text:
-        console.print(table)
-    print("\n".join(line.rstrip() for line in text.get().splitlines()))

@@ -83,12 +83,38 @@ def test_show_a_mixture(capsys: pytest.CaptureFixture[str]) -> None:
         ["task", "group", "examples", "cap", "rate", "share"],
         ["toy_small", "toys", "2", "2", "25.00%"],
         ["toy_large", "toys", "50", "6", "6", "75.00%"],
+        ["after", "8", "draws", "the", "first", "rows", "repeat:", "those", "of", "toy_small"],
     ]
     rows = json.loads(output(capsys, "show", "toy_mix", "--json"))["tasks"]
     assert [(row["task"], row["share"]) for row in rows] == [
         ("toy_small", 0.25),
         ("toy_large", 0.75),
     ]
+
+
+def test_show_counts_missing_data_as_published(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLAN_T5X_DATA_DIR", str(tmp_path))
+    monkeypatch.delenv("TFDS_DATA_DIR", raising=False)
+    found = json.loads(output(capsys, "show", "cot_seven", "--json"))
+    assert set(found) == {"name", "parts", "draws_before_repeat", "missing", "tasks"}
+    assert [(part["name"], part["share"], part["tasks"]) for part in found["parts"]] == [
+        (f"cot_seven_{format}", 0.25, 7) for format in ("zs", "fs", "zs_cot", "fs_cot")
+    ]
+    assert {row["counted"] for row in found["tasks"]} == {"published"}
+    assert set(found["tasks"][0]) == {
+        "task", "group", "examples", "cap", "rate", "share", "counted", "part"
+    }  # fmt: skip
+    assert sum(group["share"] for group in found["missing"]) == pytest.approx(1)
+    assert {group["tasks"] for group in found["missing"]} == {4}
+    text = output(capsys, "show", "cot_seven")
+    assert ["cot_seven_zs", "7", "1", "25.00%"] in cells(text)
+    assert "* data is missing (100.0% of the mixture), counted as published" in text
+    assert "7,324*" in text
+    task = json.loads(output(capsys, "show", "cot_gsm8k_zs", "--json"))
+    assert task["examples"] == {"train": None, "validation": None}
+    assert "examples: train missing, validation missing" in output(capsys, "show", "cot_gsm8k_zs")
 
 
 def test_show_a_task(capsys: pytest.CaptureFixture[str]) -> None:
