@@ -11,7 +11,7 @@ import jax
 import optax
 from rich.console import Console
 
-from flan_t5x.checkpoint.initial import load_initial, place_params
+from flan_t5x.checkpoint.initial import load_initial, load_initial_moments, place_params
 from flan_t5x.checkpoint.manager import Checkpoints
 from flan_t5x.data.cache import CachedSplit, CacheSpec
 from flan_t5x.data.pipeline import Stream, StreamState
@@ -137,6 +137,7 @@ def _run(run: Run) -> TrainResult:
         folder = stack.enter_context(RunDirectory(run.path)) if distributed.is_lead() else None
         vocabulary = job.load_vocabulary(run.data, run.network.model.config)
         tasks = job.training_tasks(run.data)
+        job.tell_missing(run)
         sets = _evaluation_sets(run)  # named and checked before anything long begins
         splits = _open_cache(
             run, job.cache_spec(tasks, run.data, vocabulary, examples=run.data.examples_per_task)
@@ -312,13 +313,24 @@ def _restore_or_start(
         draw = jax.jit(network.model.init, out_shardings=shardings.params)
         params = draw(jax.random.key(run.seed))
     else:
-        loaded = load_initial(path, network.model.abstract_params, vocabulary=identity.vocabulary)
+        loaded = load_initial(
+            path,
+            network.model.abstract_params,
+            vocabulary=identity.vocabulary,
+            config=network.model.config,
+        )
         params = place_params(loaded, shardings.params)
         run.say(f"starting from {path}")
     create = jax.jit(
         lambda p: create_state(p, network.optimizer), out_shardings=shardings, donate_argnums=0
     )
-    return create(params), StreamState(), []
+    state = create(params)
+    if path is not None and run.checkpoints.initial_optimizer_state == "restore":
+        moments = load_initial_moments(path, network.abstract.opt_state)
+        placed = place_params(moments, shardings.opt_state)
+        state = dataclasses.replace(state, opt_state=placed)
+        run.say(f"optimizer state of step {int(moments.step):,} from {path}")
+    return state, StreamState(), []
 
 
 def _result(selection: Selection, step: int, *, stopped: bool) -> TrainResult:
