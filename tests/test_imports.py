@@ -18,7 +18,8 @@ PACKAGES = {"flan_t5x": ROOT / "flan_t5x", "flan_tasks": ROOT / "tasks"}
 # Each part may import from itself and from these, and everybody from EVERYWHERE.
 EVERYWHERE = {"errors", "files", "flan_t5x"}
 MAY_IMPORT = {
-    "cli": {"train", "evaluation", "data", "model", "decode", "checkpoint", "parallel"},
+    "cli": {"bench", "train", "evaluation", "data", "model", "decode", "checkpoint", "parallel"},
+    "bench": {"train", "data", "model", "decode", "parallel"},
     "train": {"evaluation", "data", "model", "decode", "checkpoint", "parallel"},
     "evaluation": {"data", "model", "decode", "checkpoint", "parallel"},
     "data": {"parallel"},
@@ -48,6 +49,14 @@ LIGHT = (
     "flan_tasks",
     "flan_tasks.mini",
     "flan_tasks.cot",
+    "flan_tasks.muffin",
+    "flan_tasks.niv2",
+    "flan_tasks.t0_sf",
+    "flan_tasks.dialog",
+    "flan_tasks.collection",
+    "flan_t5x.data.raw.fetch",
+    "flan_t5x.data.overlap",
+    "flan_t5x.data.token_stats",
 )
 
 

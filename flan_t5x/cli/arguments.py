@@ -7,11 +7,20 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import flan_t5x
-from flan_t5x.cli import cache, eval, infer, tasks, train
+from flan_t5x.cli import bench, cache, convert, data, eval, infer, tasks, train
 from flan_t5x.cli.gin_flags import short_flags_to_long
 from flan_t5x.errors import UserError, nearest
 
-COMMANDS = {"train": train, "eval": eval, "infer": infer, "cache": cache, "tasks": tasks}
+COMMANDS = {
+    "train": train,
+    "eval": eval,
+    "infer": infer,
+    "cache": cache,
+    "tasks": tasks,
+    "data": data,
+    "convert": convert,
+    "bench": bench,
+}
 
 
 class Parser(argparse.ArgumentParser):

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 from jaxtyping import Float64, Int, Int32, Int64
 
-from flan_t5x.data.mixing import MixtureOrder, shuffled
+from flan_t5x.data.mixing import Draws, MixtureOrder, shuffled
 from flan_t5x.data.packing import packing_bound, plan_window, unpacked_plan
 from flan_t5x.data.rows import Batch, assemble_rows
 from flan_t5x.errors import UserError
@@ -215,6 +215,10 @@ class Stream:
         planned = self._window(window)
         return packing_bound(planned.lengths, self.capacity) / planned.num_rows
 
+    def window_lengths(self, window: int) -> Int32[np.ndarray, "examples 2"]:
+        """Tokens of (inputs, targets) of a window's draws, in the order in which they are drawn."""
+        return self._lengths(self._order.window(window))
+
     def fingerprint(self) -> str:
         """Hex digest of what rows depend on besides the tokens: a saved state fits the same."""
         order = self._order
@@ -263,9 +267,7 @@ class Stream:
 
     def _plan(self, index: int) -> _Window:
         draws = self._order.window(index)
-        lengths = np.empty((len(draws.task), 2), np.int32)
-        for task, where in _by_task(draws.task):
-            lengths[where] = self._splits[task].lengths[draws.example[where]]
+        lengths = self._lengths(draws)
         if self.pack:
             plan = plan_window(lengths, self.capacity)
         else:
@@ -281,6 +283,12 @@ class Stream:
             slot=plan.slot[order],
             bounds=np.searchsorted(row[order], np.arange(plan.num_rows + 1)),
         )
+
+    def _lengths(self, draws: Draws) -> Int32[np.ndarray, "examples 2"]:
+        lengths = np.empty((len(draws.task), 2), np.int32)
+        for task, where in _by_task(draws.task):
+            lengths[where] = self._splits[task].lengths[draws.example[where]]
+        return lengths
 
     def _assemble(self, places: Sequence[tuple[_Window, int]]) -> Batch:
         """Reads and lays out the examples of some rows."""

@@ -8,7 +8,10 @@ from flan_t5x.cli.arguments import make_parser
 from flan_t5x.cli.gin_config import ENTRY_POINTS
 
 TASKS = ["--task_module", "--data_dir"]
+DATA = ["--only", "--manifest", "--data_dir"]
 GIN = ["--gin_file", "--gin_bindings", "--gin_search_paths"]
+BENCH = ["--json", "--rounds"]
+MODEL = ["--size", "--batch_size", "--peer"]
 PROCESSES = ["--coordinator_address", "--process_count", "--process_index"]
 
 SURFACE = {
@@ -18,11 +21,11 @@ SURFACE = {
     "flan-t5x infer": [*GIN, *TASKS, *PROCESSES, "--verbose"],
     "flan-t5x cache": [*GIN, *TASKS, "--verbose"],
     "flan-t5x tasks": ["PART", "--verbose"],
-    "flan-t5x tasks list": [*TASKS, "--json", "--verbose"],
-    "flan-t5x tasks show": [*TASKS, "--json", "NAME", "--verbose"],
+    "flan-t5x tasks list": ["--json", *TASKS, "--verbose"],
+    "flan-t5x tasks show": ["--json", *TASKS, "NAME", "--verbose"],
     "flan-t5x tasks preview": [
-        *TASKS,
         "--json",
+        *TASKS,
         "NAME",
         "--num",
         "--split",
@@ -31,6 +34,60 @@ SURFACE = {
         "--inputs_length",
         "--verbose",
     ],
+    "flan-t5x tasks stats": [
+        "--json",
+        *TASKS,
+        "NAME",
+        "--num",
+        "--split",
+        "--seed",
+        "--vocabulary",
+        "--lengths",
+        "--allow_missing",
+        "--verbose",
+    ],
+    "flan-t5x tasks overlap": [
+        "--json",
+        *TASKS,
+        "--train",
+        "--held_out",
+        "--words",
+        "--shortest",
+        "--write_exclusions",
+        "--allow_missing",
+        "--verbose",
+    ],
+    "flan-t5x tasks explore": [
+        "--json",
+        *TASKS,
+        "NAME",
+        "--out",
+        "--num",
+        "--seed",
+        "--vocabulary",
+        "--inputs_length",
+        "--verbose",
+    ],
+    "flan-t5x data": ["PART", "--verbose"],
+    "flan-t5x data list": ["--json", *DATA, "--verbose"],
+    "flan-t5x data fetch": ["--json", "--all", "--workers", *DATA, "--verbose"],
+    "flan-t5x data verify": ["--json", *DATA, "--verbose"],
+    "flan-t5x convert": [
+        "SRC",
+        "DST",
+        "--to",
+        "--from",
+        "--dtype",
+        "--vocabulary",
+        "--dry_run",
+        "--verify",
+        "--overwrite",
+        "--verbose",
+    ],
+    "flan-t5x bench": ["PART", "--verbose"],
+    "flan-t5x bench train": [*BENCH, *MODEL, *GIN, *TASKS, "--verbose"],
+    "flan-t5x bench decode": [*BENCH, *MODEL, "--max_decode_length", *GIN, *TASKS, "--verbose"],
+    "flan-t5x bench input": [*BENCH, *GIN, *TASKS, "--verbose"],
 }
 
 ENTRIES = {
