@@ -37,6 +37,16 @@ class Parser(argparse.ArgumentParser):
         """Raises UserError instead of printing the usage and leaving."""
         raise UserError(f"{message}; see `{self.prog} --help`")
 
+    def command(self, arguments: Sequence[str]) -> Parser:
+        """The parser of the command that the arguments name, as far down as they do."""
+        for action in self._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                for argument in arguments:
+                    if argument in action.choices:
+                        found: Parser = action.choices[argument]
+                        return found.command(arguments)
+        return self
+
     def all_options(self) -> list[str]:
         """This parser's option names and those of its commands."""
         names = list(self._option_string_actions)
@@ -60,7 +70,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     options, unknown = parser.parse_known_args(short_flags_to_long(arguments))
     if unknown:
         name = unknown[0].split("=")[0]
-        hint = nearest(name, parser.all_options()) or f"see `flan-t5x {arguments[0]} --help`"
+        near = nearest(name, parser.command(arguments).all_options())
+        near = near or nearest(name, parser.all_options())
+        hint = near or f"see `flan-t5x {arguments[0]} --help`"
         raise UserError(f"unknown argument {unknown[0]!r}: {hint}")
     return options
 

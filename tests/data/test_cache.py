@@ -149,15 +149,15 @@ def test_targets_beyond_their_length_are_rejected(vocabulary: Vocabulary, tmp_pa
     words = [len(vocabulary.encode(task.source.row("train", i).fields["text"])) for i in range(60)]
     spec = dataclasses.replace(
         toy_spec(vocabulary, task),
-        feature_lengths={"inputs": 64, "targets": 9},
+        feature_lengths={"inputs": 64, "targets": 6},
     )
     split = ensure_cached(spec, tmp_path, num_workers=1)["toy_last", "train"]
-    fits = [count for count in words if count + 1 <= 9]
+    fits = [count for count in words if count + 1 <= 6]
     assert split.lengths[:, 1].tolist() == [count + 1 for count in fits]
     found = split.report()["rejected"]["target longer than its length"]
     assert found["count"] == 60 - len(fits) > spec.max_reject_share * 60, "counted, but no error"
     assert len(found["first"]) == min(20, found["count"])
-    assert found["first"][0]["detail"].endswith("9 allowed")
+    assert found["first"][0]["detail"].endswith("6 allowed")
 
 
 def test_long_targets_of_other_splits_are_cut_not_lost(
