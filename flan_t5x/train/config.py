@@ -145,6 +145,11 @@ class CheckpointConfig:
                 f"CheckpointConfig.initial_optimizer_state = {self.initial_optimizer_state!r}: "
                 "use 'fresh' or 'restore'"
             )
+        if self.initial_optimizer_state == "restore" and self.initial_checkpoint_path is None:
+            raise UserError(
+                "CheckpointConfig.initial_optimizer_state = 'restore' needs an "
+                "initial_checkpoint_path; use 'fresh' with random weights"
+            )
         if self.save_period is not None:
             require_count("CheckpointConfig.save_period", self.save_period)
         require_count("CheckpointConfig.keep_newest", self.keep_newest)

@@ -231,3 +231,33 @@ def test_final_evaluations_are_of_the_best_step(small: Small, tmp_path: Path) ->
     assert record["step"] == small_job.best(tmp_path)["step"]
     assert set(record["sets"]) == {"test"}
     assert set(record["sets"]["test"]["tasks"]) == {"small_last", "small_final"}
+
+
+def test_the_optimizer_state_of_the_first_checkpoint_goes_on(
+    small: Small, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Same weights and rows: the first gradient is the same, what is done with it is not."""
+    first = {}
+    for choice in ("fresh", "restore"):
+        model_dir = tmp_path / choice
+        flags = [
+            "--gin.EvalConfig.final=[]",
+            f"--gin.CheckpointConfig.initial_optimizer_state={choice}",
+        ]
+        start = {"INITIAL_CHECKPOINT_PATH": small.undisturbed, "TRAIN_STEPS": 1}
+        assert small.train(model_dir, *flags, **start) == 0
+        first[choice] = small_job.metrics(model_dir, "train")[0]
+        best = small_job.best(small.undisturbed)["step"]
+        said = f"optimizer state of step {best} from {small.undisturbed}"
+        assert (said in capsys.readouterr().out.replace("\n", "")) == (choice == "restore")
+    assert first["fresh"]["loss"] == first["restore"]["loss"]
+    assert first["fresh"]["grad_norm"] == first["restore"]["grad_norm"]
+    assert first["fresh"]["param_norm"] != first["restore"]["param_norm"]
+
+
+def test_an_optimizer_state_needs_a_checkpoint(
+    small: Small, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flag = "--gin.CheckpointConfig.initial_optimizer_state=restore"
+    assert small.train(tmp_path / "run", flag) == EXIT_BAD_INPUT
+    assert "needs an initial_checkpoint_path; use 'fresh'" in capsys.readouterr().err
