@@ -6,7 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import gin.config
 import pytest
+from gin.selector_map import SelectorMap
 
 from flan_t5x.cli import gin_config
 from flan_t5x.cli.gin_flags import parse_bindings, short_flags_to_long
@@ -35,9 +37,24 @@ engine.train:
 
 Load = Callable[..., gin_config.Configuration]
 
+_REGISTRY = SelectorMap()
+
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def engine_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """gin knows the small engine alone, whatever ran in this process before.
+
+    The real engine's functions have the same names, and a short name must be one function's. The
+    registry is one for all tests: gin remembers what it registered, and does not do it again.
+    """
+    for selector, configurable in gin.config._REGISTRY.items():
+        if not selector.startswith("flan_t5x.") and selector not in dict(_REGISTRY.items()):
+            _REGISTRY[selector] = configurable
+    monkeypatch.setattr(gin.config, "_REGISTRY", _REGISTRY)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine_only: None) -> Path:
     """An empty current folder, and the small engine's functions behind the commands."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(

@@ -88,7 +88,7 @@ def test_bad_command_lines(
 
 
 @pytest.fixture
-def small_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def small_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine_only: None) -> Path:
     """Commands run the small engine, in an empty folder with one recipe."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(gin_config, "ENTRY_POINTS", {"cache": "tests.cli.engine.build_cache"})

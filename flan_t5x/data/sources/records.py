@@ -75,9 +75,11 @@ def read_records(path: Path, start: int = 0) -> Iterator[Record]:
 @contextlib.contextmanager
 def _damage(path: Path) -> Iterator[None]:
     """Turns what a broken file raises into a UserError that names it."""
+    # Looked up now: a reader that is left open ends when Python has already emptied its modules.
+    broken = (ValueError, EOFError, gzip.BadGzipFile, zlib.error)
     try:
         yield
-    except (ValueError, EOFError, gzip.BadGzipFile, zlib.error) as error:
+    except broken as error:
         raise UserError(f"{str(path)!r} is damaged ({error}). Get it again.") from error
 
 
