@@ -11,9 +11,9 @@ import numpy as np
 
 from flan_t5x.bench.flops import encoder_flops
 from flan_t5x.bench.machine import MatmulRate, peak_rss_bytes
-from flan_t5x.bench.peer import Peer
-from flan_t5x.bench.rounds import Times, ratios, time_rounds
-from flan_t5x.bench.workload import Workload, block, prompts
+from flan_t5x.bench.peer import Peer, peer_figures
+from flan_t5x.bench.rounds import Times, time_rounds
+from flan_t5x.bench.workload import Workload, prompts
 from flan_t5x.decode.beam import beam_search
 from flan_t5x.decode.sampling import EOS, Sampling, decode
 from flan_t5x.model.model import Model, Params
@@ -25,7 +25,7 @@ TEMPERATURE = 0.7
 
 
 def random_params(model: Model) -> Params:
-    """Random weights that never choose EOS, so that every sequence runs to its full length."""
+    """Random weights with EOS's logit at 0, so that hardly any sequence ends before its length."""
     params = jax.jit(model.init)(jax.random.key(0))
     if not model.config.logits_via_embedding:
         head = params["decoder"]["logits_dense"]["kernel"]
@@ -42,7 +42,7 @@ def bench_decode(
         workload: model, batch and input length.
         rounds: timed rounds.
         max_length: new tokens per prompt.
-        peer: another system on the same shapes; the same new random weights.
+        peer: another system on the same shapes, with random weights of its own.
 
     Returns:
         The figures by name. `floor_seconds` is what a call cannot go below here: the encoder's
@@ -58,7 +58,9 @@ def bench_decode(
     peak = peak_rss_bytes()
     contestants: dict[str, Callable[[], object]] = dict(calls)
     if peer is not None:
-        theirs = peer.generators(workload, max_length=max_length, beams=BEAMS)
+        theirs = peer.generators(
+            workload, max_length=max_length, beams=BEAMS, temperature=TEMPERATURE
+        )
         contestants |= {f"peer {name}": run for name, run in theirs.items()}
     times = time_rounds(contestants, rounds=rounds, between=rate.sample)
     figures: dict[str, Any] = {
@@ -72,14 +74,8 @@ def bench_decode(
         figures[name] = _figures(times[name], made[name])
         other = times.get(f"peer {name}")
         if other is not None and peer is not None:
-            faster = ratios(times[name], other)
-            figures[name]["peer"] = {
-                "name": peer.name,
-                "tokens_per_second": workload.batch * max_length / other.median,
-                "ratio_median": faster.median,
-                "ratio_min": faster.fastest,
-                "ratio_max": faster.slowest,
-            }
+            tokens_made = workload.batch * max_length
+            figures[name]["peer"] = peer_figures(peer, times[name], other, tokens=tokens_made)
     return figures
 
 
@@ -99,9 +95,7 @@ def _call(
     compiled = jax.jit(run).lower(params, tokens).compile()
 
     def call() -> jax.Array:
-        result = compiled(params, tokens)
-        block(result)
-        return result
+        return jax.block_until_ready(compiled(params, tokens))
 
     return call
 

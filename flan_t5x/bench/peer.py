@@ -6,6 +6,7 @@ import importlib.util
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from flan_t5x.bench.rounds import Times, ratios
 from flan_t5x.bench.workload import Workload, packed_batch, prompts
 from flan_t5x.errors import UserError
 
@@ -23,10 +24,29 @@ class Peer(Protocol):
         ...
 
     def generators(
-        self, workload: Workload, *, max_length: int, beams: int
+        self, workload: Workload, *, max_length: int, beams: int, temperature: float
     ) -> dict[str, Callable[[], object]]:
         """Calls that decode; names as ours."""
         ...
+
+
+def peer_figures(peer: Peer, ours: Times, theirs: Times, *, tokens: int) -> dict[str, Any]:
+    """What a report says of a peer, the ratios being its times over ours, round by round.
+
+    Args:
+        peer: gives the name.
+        ours: times of our runs.
+        theirs: of its runs, in the same rounds.
+        tokens: of one run.
+    """
+    faster = ratios(ours, theirs)
+    return {
+        "name": peer.name,
+        "tokens_per_second": tokens / theirs.median,
+        "ratio_median": faster.median,
+        "ratio_min": faster.fastest,
+        "ratio_max": faster.slowest,
+    }
 
 
 class HuggingFace:
@@ -77,7 +97,7 @@ class HuggingFace:
         return step
 
     def generators(
-        self, workload: Workload, *, max_length: int, beams: int
+        self, workload: Workload, *, max_length: int, beams: int, temperature: float
     ) -> dict[str, Callable[[], object]]:
         """``generate`` with as many new tokens as ours."""
         import torch
@@ -95,7 +115,7 @@ class HuggingFace:
 
         return {
             "greedy": generate(do_sample=False, num_beams=1),
-            "sample": generate(do_sample=True, temperature=0.7, top_k=0, num_beams=1),
+            "sample": generate(do_sample=True, temperature=temperature, top_k=0, num_beams=1),
             "beam4": generate(do_sample=False, num_beams=beams),
         }
 

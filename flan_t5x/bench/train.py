@@ -9,9 +9,9 @@ import jax
 
 from flan_t5x.bench.flops import train_flops
 from flan_t5x.bench.machine import MatmulRate, peak_rss_bytes
-from flan_t5x.bench.peer import Peer
-from flan_t5x.bench.rounds import ratios, time_rounds
-from flan_t5x.bench.workload import Workload, block, packed_batch
+from flan_t5x.bench.peer import Peer, peer_figures
+from flan_t5x.bench.rounds import time_rounds
+from flan_t5x.bench.workload import Workload, packed_batch
 from flan_t5x.model.model import Model
 from flan_t5x.parallel.mesh import make_mesh
 from flan_t5x.parallel.rules import batch_sharding, resolve_rules
@@ -49,7 +49,7 @@ class TrainStep:
     def __call__(self) -> None:
         """One step, to its end."""
         self._state, metrics = self._step(self._state, self._batch)
-        block((self._state, metrics))
+        jax.block_until_ready((self._state, metrics))
 
 
 def bench_train(workload: Workload, *, rounds: int, peer: Peer | None = None) -> dict[str, Any]:
@@ -89,14 +89,10 @@ def bench_train(workload: Workload, *, rounds: int, peer: Peer | None = None) ->
         "matmul_flops_per_second": rate.median,
     }
     if peer is not None:
-        theirs, faster = times["peer"], ratios(ours, times["peer"])
+        theirs = times["peer"]
         figures["peer"] = {
-            "name": peer.name,
-            "tokens_per_second": workload.tokens / theirs.median,
+            **peer_figures(peer, ours, theirs, tokens=workload.tokens),
             "mfu": flops / theirs.median / rate.median,
             "step_seconds_median": theirs.median,
-            "ratio_median": faster.median,
-            "ratio_min": faster.fastest,
-            "ratio_max": faster.slowest,
         }
     return figures

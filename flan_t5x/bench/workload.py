@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import jax
 import numpy as np
 import optax
 
 from flan_t5x.data.rows import Batch
 from flan_t5x.model.config import T5Config
-from flan_t5x.parallel.mesh import make_mesh, platform
+from flan_t5x.parallel.mesh import make_mesh
 from flan_t5x.train.optimizer import adafactor
 from flan_t5x.train.step import StepConfig
 
@@ -112,9 +111,7 @@ def recipe_workload(arguments: Mapping[str, Any], *, name: str) -> Workload:
 
 
 def _on_devices(workload: Workload) -> Workload:
-    mesh = make_mesh(workload.mesh)
-    config = workload.config.for_devices(platform=platform(mesh), count=mesh.size)
-    return replace(workload, config=config)
+    return replace(workload, config=workload.config.for_mesh(make_mesh(workload.mesh)))
 
 
 def packed_batch(workload: Workload, *, seed: int = 0) -> Batch:
@@ -143,8 +140,3 @@ def prompts(workload: Workload, *, seed: int = 0) -> np.ndarray:
     generator = np.random.default_rng(seed)
     shape = (workload.batch, workload.inputs)
     return generator.integers(3, workload.config.vocab_size, shape, dtype=np.int32)
-
-
-def block(tree: Any) -> None:
-    """Waits until every array of a tree is there."""
-    jax.block_until_ready(tree)

@@ -14,7 +14,7 @@ from flan_t5x.checkpoint.leaves import named_leaves
 from flan_t5x.data.vocabulary import Vocabulary, resolve_vocabulary
 from flan_t5x.model.config import T5Config
 from flan_t5x.model.model import Model, Params
-from flan_t5x.parallel.mesh import make_mesh, platform
+from flan_t5x.parallel.mesh import make_mesh
 from flan_t5x.parallel.rules import Rules, param_shardings, resolve_rules
 
 _SAMPLED = 1024  # values of each parameter that enter the fingerprint
@@ -67,7 +67,7 @@ def load_model(
     device_mesh = make_mesh(mesh or {"data": -1})
     found = resolve_vocabulary(vocabulary)
     config.check_vocabulary(found.size, name=vocabulary)
-    model = Model(config.for_devices(platform=platform(device_mesh), count=device_mesh.size))
+    model = Model(config.for_mesh(device_mesh))
     shardings = param_shardings(
         model.abstract_params, model.logical_axes, rules=resolve_rules(rules), mesh=device_mesh
     )

@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float, Int
 from flan_t5x.errors import UserError, nearest
 from flan_t5x.model import head_by_head
 from flan_t5x.model.config import T5Config
-from flan_t5x.model.head_by_head import MASKED
+from flan_t5x.model.head_by_head import masked_logits
 from flan_t5x.model.layers import Dense, Dropout, attention_init
 
 QUERY_DROPOUT_SITE = 0
@@ -46,12 +46,8 @@ def reference_attention(
     mask: Bool[Array, "batch queries keys"] | None,
 ) -> Float[Array, "batch queries heads head_dim"]:
     """Plain attention; weights in float32, then in the dtype of the values."""
-    logits = jnp.einsum("bqhc,bkhc->bhqk", query, keys.key)
-    logits = logits.astype(jnp.float32)
-    if bias is not None:
-        logits = logits + bias.astype(jnp.float32)
-    if mask is not None:
-        logits = jnp.where(mask[:, None], logits, MASKED)
+    products = jnp.einsum("bqhc,bkhc->bhqk", query, keys.key)
+    logits = masked_logits(products, bias, None if mask is None else mask[:, None])
     weights = jax.nn.softmax(logits, axis=-1).astype(keys.value.dtype)
     return jnp.einsum("bhqk,bkhc->bqhc", weights, keys.value)
 
@@ -184,10 +180,8 @@ class Attention(nnx.Module):
         mask: Bool[Array, "#batch 1 #beams slots"],
     ) -> Float[Array, "batch beams dim"]:
         query = self.heads(self.query(x))
-        logits = jnp.einsum("bqhc,bhck->bhqk", query, keys.key).astype(jnp.float32)
-        if bias is not None:
-            logits = logits + bias
-        weights = jax.nn.softmax(jnp.where(mask, logits, MASKED), axis=-1)
+        products = jnp.einsum("bqhc,bhck->bhqk", query, keys.key)
+        weights = jax.nn.softmax(masked_logits(products, bias, mask), axis=-1)
         mixed = jnp.einsum("bhqk,bhkc->bhqc", weights.astype(keys.value.dtype), keys.value)
         return self.out(mixed.transpose(0, 2, 1, 3).reshape(*x.shape[:2], -1))
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from flan_t5x.errors import UserError
+
+if TYPE_CHECKING:
+    from jax.sharding import Mesh
 
 RematPolicy = Literal["none", "minimal", "full"]
 
@@ -101,6 +104,10 @@ class T5Config:
         return dataclasses.replace(
             self, attention=attention, unroll_decode=cpu if unroll is None else unroll
         )
+
+    def for_mesh(self, mesh: Mesh) -> T5Config:
+        """`for_devices` with those of a mesh."""
+        return self.for_devices(platform=mesh.devices.flat[0].platform, count=mesh.size)
 
     def check_vocabulary(self, size: int, *, name: str) -> None:
         """Raises UserError where ids of a vocabulary would fall outside of the embedding.

@@ -122,7 +122,22 @@ def _logits(
     mask: Bool[Array, "queries keys"] | None,
 ) -> Float[Array, "queries keys"]:
     """float32 logits of one head of one row."""
-    logits = jnp.dot(query, key.T).astype(jnp.float32)
+    return masked_logits(jnp.dot(query, key.T), bias, mask)
+
+
+def masked_logits(
+    products: Float[Array, "*shape"],
+    bias: Float[Array, "*#shape"] | None,
+    mask: Bool[Array, "*#shape"] | None,
+) -> Float[Array, "*shape"]:
+    """Products of queries and keys with the position bias, `MASKED` where not to be seen.
+
+    Args:
+        products: of any dtype; the result is float32.
+        bias: broadcast to the products, or None.
+        mask: broadcast to the products, True where a query may look; or None.
+    """
+    logits = products.astype(jnp.float32)
     if bias is not None:
         logits = logits + bias.astype(jnp.float32)
     return logits if mask is None else jnp.where(mask, logits, MASKED)

@@ -82,8 +82,3 @@ def batch_divisor(mesh: Mesh) -> int:
 
 def _divisors(n: int) -> list[int]:
     return [d for d in range(1, n + 1) if n % d == 0]
-
-
-def platform(mesh: Mesh) -> str:
-    """Kind of the mesh's devices: "cpu", "tpu" or "gpu"."""
-    return str(mesh.devices.flat[0].platform)

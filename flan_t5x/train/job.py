@@ -29,7 +29,6 @@ from flan_t5x.evaluation.generation import Generator
 from flan_t5x.evaluation.heldout import HeldOut
 from flan_t5x.model.config import T5Config
 from flan_t5x.model.model import Model
-from flan_t5x.parallel.mesh import platform
 from flan_t5x.parallel.rules import Rules, batch_sharding
 from flan_t5x.train.config import CheckpointConfig, DataConfig, EvalConfig
 from flan_t5x.train.state import TrainState, abstract_state, state_shardings
@@ -86,7 +85,7 @@ def build_network(
     config: T5Config, optimizer: optax.GradientTransformation, *, mesh: Mesh, rules: Rules
 ) -> Network:
     """Shapes and shardings; no memory is taken yet."""
-    model = Model(config.for_devices(platform=platform(mesh), count=mesh.size))
+    model = Model(config.for_mesh(mesh))
     shardings = state_shardings(model, optimizer, mesh=mesh, rules=rules)
     return Network(model, optimizer, mesh, shardings, abstract_state(model, optimizer, shardings))
 

@@ -97,7 +97,7 @@ def test_peer_runs_the_same_shapes() -> None:
     workload = _small_workload()
     found = bench_train(workload, rounds=1, peer=HuggingFace())
     assert found["peer"]["ratio_median"] > 0
-    peer = HuggingFace().generators(workload, max_length=6, beams=4)
+    peer = HuggingFace().generators(workload, max_length=6, beams=4, temperature=0.7)
     assert {name: tuple(run().shape) for name, run in peer.items()} == {
         "greedy": (8, 7),
         "sample": (8, 7),
