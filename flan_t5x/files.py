@@ -1,8 +1,12 @@
-"""Text files that appear whole or not at all: a reader, or a kill, never meets half of one."""
+"""Text files that appear whole or not at all: a reader, or a kill, never meets half of one.
+
+And the SHA-256 of a file of any size.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,3 +41,9 @@ def write_whole(path: Path, text: str) -> None:
     """Writes a text file; see `whole_file`."""
     with whole_file(path) as file:
         file.write(text)
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file's bytes, read in parts. Raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

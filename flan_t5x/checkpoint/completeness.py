@@ -61,8 +61,7 @@ class StateHandler(ocp.StandardCheckpointHandler):
         """Called on the first process when all processes have written their files."""
         super().finalize(directory)
         if jax.process_index() == 0:
-            folder = Path(os.fspath(directory))
-            _write_json(folder / MANIFEST.name, _manifest(folder.parent, self._leaves))
+            write_manifest(Path(os.fspath(directory)), self._leaves)
 
 
 ocp.args.register_with_handler(StateHandler, for_save=True)(StateSave)
@@ -156,6 +155,16 @@ def rank(metric: float | None) -> float:
 def is_finite(value: float | None) -> TypeGuard[float]:
     """Whether there is a metric and it is a number that can be compared."""
     return value is not None and math.isfinite(value)
+
+
+def write_manifest(state_folder: Path, leaves: dict[str, LeafSpec]) -> None:
+    """Notes what a step consists of, when all its files but the metric are written.
+
+    Args:
+        state_folder: the folder "state" of the step; both may still have temporary names.
+        leaves: leaf name -> spec of the state.
+    """
+    _write_json(state_folder / MANIFEST.name, _manifest(state_folder.parent, leaves))
 
 
 def _manifest(step_folder: Path, leaves: dict[str, LeafSpec]) -> dict[str, Any]:

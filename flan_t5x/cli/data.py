@@ -12,9 +12,9 @@ fetch         fetched, kept (paths); prepared, manual (source names); failed (pa
 from __future__ import annotations
 
 import argparse
-import os
 from typing import TYPE_CHECKING, Any
 
+from flan_t5x.cli.shared import use_data_dir
 from flan_t5x.cli.tables import add_part, print_json, print_table
 from flan_t5x.errors import UserError
 
@@ -58,8 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Does one part, and returns the exit code."""
-    if options.data_dir is not None:
-        os.environ["FLAN_T5X_DATA_DIR"] = options.data_dir
+    use_data_dir(options)
     options.part(options)
     return 0
 

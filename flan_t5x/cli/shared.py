@@ -43,14 +43,19 @@ def add_process_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--process_index", type=int, metavar="I", help="which one this is, from 0")
 
 
+def use_data_dir(options: argparse.Namespace) -> None:
+    """Makes the folder of ``--data_dir`` known, to worker processes too."""
+    if options.data_dir is not None:
+        os.environ["FLAN_T5X_DATA_DIR"] = options.data_dir
+
+
 def use_tasks(options: argparse.Namespace) -> None:
     """Makes the user's own definitions known.
 
     Raises:
         UserError: a task module that cannot be imported or used.
     """
-    if options.data_dir is not None:
-        os.environ["FLAN_T5X_DATA_DIR"] = options.data_dir  # worker processes see it too
+    use_data_dir(options)
     # A user's own modules are found in the current folder, last, so that they shadow nothing.
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())

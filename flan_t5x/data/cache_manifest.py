@@ -15,6 +15,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from flan_t5x.files import sha256
+
 CACHE_VERSION = 1  # layout of files and records
 MANIFEST = "manifest.json"
 LENGTHS = "lengths.npy"
@@ -52,7 +54,7 @@ class FileEntry:
     @classmethod
     def of(cls, path: Path, *, examples: int = 0) -> FileEntry:
         """Reads the file once and describes it."""
-        return cls(path.name, path.stat().st_size, _sha256(path), _edges(path), examples)
+        return cls(path.name, path.stat().st_size, sha256(path), _edges(path), examples)
 
 
 @dataclass(frozen=True)
@@ -166,7 +168,7 @@ def verify_files(directory: Path, manifest: Manifest, *, thorough: bool | None =
             if thorough is False:
                 continue
             if whole or entry in manifest.others:
-                same = _sha256(path) == entry.sha256
+                same = sha256(path) == entry.sha256
             else:
                 same = _edges(path) == entry.edges
         except FileNotFoundError as error:
@@ -186,11 +188,6 @@ def mark_damaged(directory: Path, what: str) -> None:
 def _digest(content: Mapping[str, Any]) -> str:
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _edges(path: Path) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import jax
 import numpy as np
 
-from flan_t5x.checkpoint.initial import load_initial, load_initial_moments
 from flan_t5x.data.build import describe
 from flan_t5x.data.task_sets import evaluation_tasks, mixture_table
 from flan_t5x.train import job
@@ -37,16 +36,7 @@ def describe_run(run: Run) -> None:
     if not missing:
         _print(run, f"token cache: everything is in {run.data.cache_path}")
     path = run.checkpoints.initial_checkpoint_path
-    if path is not None:
-        model = run.network.model
-        load_initial(
-            path,
-            model.abstract_params,
-            vocabulary=vocabulary.fingerprint(),
-            config=model.config,
-        )
-        if run.checkpoints.initial_optimizer_state == "restore":
-            load_initial_moments(path, run.network.abstract.opt_state)
+    if job.first_weights(run, vocabulary=vocabulary.fingerprint()) is not None:
         _print(run, f"first weights: {path} fits the model")
     _print(run, _memory(run))
     _lower(run)

@@ -13,6 +13,7 @@ import optax
 from jax.sharding import Mesh
 from rich.console import Console
 
+from flan_t5x.checkpoint.initial import load_initial, load_initial_moments
 from flan_t5x.data.cache import CachedSplit, CacheSpec, Estimate, estimate
 from flan_t5x.data.pipeline import Stream
 from flan_t5x.data.registry import (
@@ -28,7 +29,7 @@ from flan_t5x.errors import UserError
 from flan_t5x.evaluation.generation import Generator
 from flan_t5x.evaluation.heldout import HeldOut
 from flan_t5x.model.config import T5Config
-from flan_t5x.model.model import Model
+from flan_t5x.model.model import Model, Params
 from flan_t5x.parallel.rules import Rules, batch_sharding
 from flan_t5x.train.config import CheckpointConfig, DataConfig, EvalConfig
 from flan_t5x.train.state import TrainState, abstract_state, state_shardings
@@ -109,6 +110,25 @@ def training_tasks(data: DataConfig) -> TaskSet:
             for task, count in zip(own, counts, strict=True)
         ]
     return TaskSet(data.mixture_or_task_name, data.split, tuple(w for w in weighted if w.rate > 0))
+
+
+def first_weights(run: Run, *, vocabulary: str) -> tuple[Params, Any] | None:
+    """Parameters, and the optimizer's state or None, from `initial_checkpoint_path`.
+
+    Args:
+        run: the job; without such a path the result is None.
+        vocabulary: fingerprint of the vocabulary in use.
+
+    Raises:
+        UserError: the checkpoint does not fit the model, the vocabulary or the optimizer.
+    """
+    path, model = run.checkpoints.initial_checkpoint_path, run.network.model
+    if path is None:
+        return None
+    params = load_initial(path, model.abstract_params, vocabulary=vocabulary, config=model.config)
+    if run.checkpoints.initial_optimizer_state == "fresh":
+        return params, None
+    return params, load_initial_moments(path, run.network.abstract.opt_state)
 
 
 def tell_missing(run: Run) -> None:

@@ -11,7 +11,7 @@ import jax
 import optax
 from rich.console import Console
 
-from flan_t5x.checkpoint.initial import load_initial, load_initial_moments, place_params
+from flan_t5x.checkpoint.initial import place_params
 from flan_t5x.checkpoint.manager import Checkpoints
 from flan_t5x.data.cache import CachedSplit, CacheSpec
 from flan_t5x.data.pipeline import Stream, StreamState
@@ -309,24 +309,20 @@ def _restore_or_start(
         return state, StreamState.from_json(extra["stream"]), extra["evaluations"]
     shardings = network.shardings
     path = run.checkpoints.initial_checkpoint_path
-    if path is None:
+    first = job.first_weights(run, vocabulary=identity.vocabulary)
+    moments = None
+    if first is None:
         draw = jax.jit(network.model.init, out_shardings=shardings.params)
         params = draw(jax.random.key(run.seed))
     else:
-        loaded = load_initial(
-            path,
-            network.model.abstract_params,
-            vocabulary=identity.vocabulary,
-            config=network.model.config,
-        )
+        loaded, moments = first
         params = place_params(loaded, shardings.params)
         run.say(f"starting from {path}")
     create = jax.jit(
         lambda p: create_state(p, network.optimizer), out_shardings=shardings, donate_argnums=0
     )
     state = create(params)
-    if path is not None and run.checkpoints.initial_optimizer_state == "restore":
-        moments = load_initial_moments(path, network.abstract.opt_state)
+    if moments is not None:
         placed = place_params(moments, shardings.opt_state)
         state = dataclasses.replace(state, opt_state=placed)
         run.say(f"optimizer state of step {int(moments.step):,} from {path}")

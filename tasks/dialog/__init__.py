@@ -7,10 +7,8 @@ Datasets; Flan 2022's other conversations (TaskMaster) are not in its public cod
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
-from importlib import resources
 
 from flan_t5x.data.definitions import MixtureDefinition, TaskDefinition, Template
 from flan_t5x.data.sources import dialogue
@@ -18,6 +16,7 @@ from flan_t5x.data.sources.tfds import TfdsSource
 from flan_t5x.errors import UserError, nearest
 
 from .. import mixtures as _mixtures
+from .. import tables
 
 __all__ = ["KINDS", "NAMES", "mixtures", "names", "task"]
 
@@ -68,8 +67,4 @@ def _source(key: str) -> TfdsSource:
 
 @cache
 def _templates() -> Mapping[str, tuple[Template, ...]]:
-    text = (resources.files(__package__) / "data" / "templates.toml").read_text("utf-8")
-    return {
-        kind: tuple(Template(**entry) for entry in entries)
-        for kind, entries in tomllib.loads(text).items()
-    }
+    return tables.templates(__package__)

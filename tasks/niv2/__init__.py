@@ -8,12 +8,10 @@ how they are worded in ``data/templates.toml``. The texts come from the user's t
 
 from __future__ import annotations
 
-import tomllib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 
 from flan_t5x.data.definitions import MixtureDefinition, TaskDefinition, Template
 from flan_t5x.data.sources.niv2 import NaturalInstructionsSource, fold, task_number
@@ -130,8 +128,4 @@ def _numbers() -> Counter[int]:
 
 @cache
 def _templates() -> Mapping[str, tuple[Template, ...]]:
-    text = (resources.files(__package__) / "data" / "templates.toml").read_text("utf-8")
-    return {
-        kind: tuple(Template(**entry) for entry in entries)
-        for kind, entries in tomllib.loads(text).items()
-    }
+    return tables.templates(__package__)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from flan_t5x.data.definitions import BadRow, Example, TaskDefinition, Template
 from flan_t5x.data.overlap import Hit, Overlap, Settings, evaluation_splits, find_overlap
 from flan_t5x.errors import UserError
+from tests.data.rows import ListSource
 
 TEXT = (
     "On the third morning of the voyage the old captain counted his barrels twice, "
@@ -22,27 +23,12 @@ OTHER = (
 )
 
 
-class Rows:
-    """A source over lists of rows."""
-
-    def __init__(self, **rows: Sequence[Example | BadRow]) -> None:
-        self.rows = rows
-
-    @property
-    def splits(self) -> tuple[str, ...]:
-        return tuple(self.rows)
-
-    def num_examples(self, split: str) -> int:
-        return len(self.rows[split])
-
-    def read(self, split: str, start: int, stop: int) -> Iterator[Example | BadRow]:
-        return iter(self.rows[split][start:stop])
-
-    def fingerprint(self) -> str:
-        return "0"
+def rows(**splits: Sequence[Example | BadRow]) -> ListSource:
+    """A source of the given splits."""
+    return ListSource(splits)
 
 
-def task(source: Rows, name: str = "toy") -> TaskDefinition:
+def task(source: ListSource, name: str = "toy") -> TaskDefinition:
     return TaskDefinition(name, source, (Template("{text}"),))
 
 
@@ -57,8 +43,8 @@ def compare(
 ) -> tuple[Overlap, list[Hit]]:
     hits: list[Hit] = []
     report = find_overlap(
-        [task(Rows(train=train), "trained")],
-        [task(Rows(test=held_out), "scored")],
+        [task(rows(train=train), "trained")],
+        [task(rows(test=held_out), "scored")],
         settings=settings,
         on_hit=hits.append,
     )
@@ -175,13 +161,13 @@ def test_unusable_rows_are_counted() -> None:
 def test_tasks_that_share_a_source_are_one() -> None:
     reads: list[str] = []
 
-    class Counted(Rows):
+    class Counted(ListSource):
         def read(self, split: str, start: int, stop: int) -> Iterator[Example | BadRow]:
             reads.append(split)
             return super().read(split, start, stop)
 
-    source = Counted(train=[row("t", TEXT)], exemplars=[row("e", TEXT)])
-    held_out = Rows(train=[row("a", TEXT)], validation=[row("b", TEXT)], test=[row("c", OTHER)])
+    source = Counted({"train": [row("t", TEXT)], "exemplars": [row("e", TEXT)]})
+    held_out = rows(train=[row("a", TEXT)], validation=[row("b", TEXT)], test=[row("c", OTHER)])
     report = find_overlap(
         [task(source, "one"), task(source, "two")], [task(held_out, "x"), task(held_out, "y")]
     )
@@ -195,8 +181,8 @@ def test_tasks_that_share_a_source_are_one() -> None:
 
 
 def test_which_splits_are_scored() -> None:
-    assert evaluation_splits(Rows(train=[], test=[])) == ("test",)
-    assert evaluation_splits(Rows(train=[], exemplars=[])) == ("train",)
+    assert evaluation_splits(rows(train=[], test=[])) == ("test",)
+    assert evaluation_splits(rows(train=[], exemplars=[])) == ("train",)
 
 
 @pytest.mark.parametrize("bad", [{"words": 0}, {"shortest": 0}, {"words": 5, "shortest": 6}])

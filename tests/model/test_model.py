@@ -19,30 +19,20 @@ from flan_t5x.model.layers import relative_position_bucket, toeplitz
 from flan_t5x.model.losses import loss_sums
 from flan_t5x.model.model import Model, Params
 from flan_t5x.train.step import dropout_keys
+from tests.model.sizes import PARAMETERS, published
 
 SMALL = T5Config(
     vocab_size=64, emb_dim=32, num_heads=2, head_dim=16, mlp_dim=48,
     num_encoder_layers=2, num_decoder_layers=2,
 )  # fmt: skip
-SIZES = {
-    "small": (512, 6, 8, 1024, 76_961_152),
-    "base": (768, 12, 12, 2048, 247_577_856),
-    "large": (1024, 16, 24, 2816, 783_150_080),
-    "xl": (2048, 32, 24, 5120, 2_849_757_184),
-    "xxl": (4096, 64, 24, 10240, 11_135_332_352),
-}
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("size", PARAMETERS)
 def test_published_parameter_counts(size: str) -> None:
     """Built abstractly (no memory), counted, and compared with the arithmetic."""
-    emb, heads, layers, mlp, published = SIZES[size]
-    config = T5Config(
-        vocab_size=32128, emb_dim=emb, num_heads=heads, head_dim=64, mlp_dim=mlp,
-        num_encoder_layers=layers, num_decoder_layers=layers,
-    )  # fmt: skip
+    config = published(size)
     leaves = jax.tree.leaves(Model(config).abstract_params)
-    assert sum(int(np.prod(x.shape)) for x in leaves) == published == config.num_parameters()
+    assert sum(int(np.prod(x.shape)) for x in leaves) == PARAMETERS[size] == config.num_parameters()
 
 
 def _examples(rng: np.random.Generator, count: int) -> list[tuple[np.ndarray, np.ndarray]]:

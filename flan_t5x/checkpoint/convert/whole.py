@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from flan_t5x.checkpoint.disk import is_disk_full, size_in_words
 from flan_t5x.errors import UserError
+from flan_t5x.files import sha256
 
 SUMS = "SHA256SUMS"
 """The manifest, as ``sha256sum -c`` reads it."""
@@ -81,13 +81,8 @@ def require_free(target: Path, *, overwrite: bool) -> None:
 def write_sums(folder: Path) -> None:
     """Writes the SHA-256 of every file in a folder."""
     files = sorted(p.relative_to(folder) for p in folder.rglob("*") if p.is_file())
-    lines = [f"{_sha256(folder / name)}  {name}\n" for name in files]
+    lines = [f"{sha256(folder / name)}  {name}\n" for name in files]
     (folder / SUMS).write_text("".join(lines), encoding="utf-8")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _replace(partial: Path, target: Path) -> None:

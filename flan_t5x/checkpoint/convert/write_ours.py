@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import shutil
 import time
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from flan_t5x.checkpoint.convert.plan import Plan, stream
 from flan_t5x.checkpoint.convert.source import MODEL, VOCABULARY, spiece_fingerprint
 from flan_t5x.checkpoint.convert.stores import create_array, write_array
 from flan_t5x.checkpoint.convert.target import Dtype, cast, goal, model_record, target_dtype
+from flan_t5x.checkpoint.leaves import LeafSpec
 
 MODEL_GIN = "model.gin"
 SPIECE = "spiece.model"
@@ -70,20 +70,20 @@ def write_ours(
         shutil.copyfile(spiece, folder / SPIECE)
     _write_records(step, plan, spiece)
     (folder / MODEL_GIN).write_text(model_gin(plan, final, with_vocabulary=spiece is not None))
-    _write_manifest(step, leaves)
+    completeness.write_manifest(state, leaves)
 
 
-def _write_arrays(state: Path, plan: Plan, dtype: Dtype | None) -> dict[str, tuple[Any, str]]:
-    """Leaf name -> (shape, dtype) of what was written."""
+def _write_arrays(state: Path, plan: Plan, dtype: Dtype | None) -> dict[str, LeafSpec]:
+    """Leaf name -> spec of what was written."""
     arrays: dict[str, Any] = {}
-    leaves: dict[str, tuple[Any, str]] = {}
+    leaves: dict[str, LeafSpec] = {}
     for part, values in stream([*plan.parts, *plan.moments]):
         to = goal(part, plan, "flan_t5x")
         stacked = to.shape != part.shape
         kept = target_dtype(part, dtype)
         if to.name not in arrays:
             arrays[to.name] = _create(state, to.name, to.shape, kept, stacked=stacked)
-            leaves[to.name] = (list(to.shape), kept)
+            leaves[to.name] = LeafSpec(to.shape, kept)
         index = part.layer if stacked else ...
         write_array(arrays[to.name], cast(values, kept), index)
     if plan.moments:
@@ -92,7 +92,7 @@ def _write_arrays(state: Path, plan: Plan, dtype: Dtype | None) -> dict[str, tup
             _create(state, name, (), "int32", stacked=False),
             np.asarray(plan.source.moments_step, np.int32),
         )
-        leaves[name] = ([], "int32")
+        leaves[name] = LeafSpec((), "int32")
     return leaves
 
 
@@ -137,26 +137,6 @@ def _write_records(step: Path, plan: Plan, spiece: Path | None) -> None:
         "custom_metadata": {},
     }
     (step / "_CHECKPOINT_METADATA").write_text(json.dumps(metadata))
-
-
-def _write_manifest(step: Path, leaves: dict[str, tuple[Any, str]]) -> None:
-    unlisted = ("_CHECKPOINT_METADATA", str(completeness.METRIC_FILE))
-    files = {str(p.relative_to(step)): p for p in sorted(step.rglob("*")) if p.is_file()}
-    for name in unlisted:
-        files.pop(name, None)
-    sizes = {name: path.stat().st_size for name, path in files.items()}
-    summed = sum(sizes.values()) <= completeness.CHECKSUM_BYTES
-    manifest = {
-        "format": completeness.FORMAT,
-        "leaves": {
-            name: {"shape": shape, "dtype": dtype} for name, (shape, dtype) in leaves.items()
-        },
-        "files": {
-            name: {"bytes": sizes[name], "crc32": zlib.crc32(path.read_bytes()) if summed else None}
-            for name, path in files.items()
-        },
-    }
-    (step / completeness.MANIFEST).write_text(json.dumps(manifest))
 
 
 def model_gin(plan: Plan, final: Path, *, with_vocabulary: bool) -> str:

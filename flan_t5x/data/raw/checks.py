@@ -9,14 +9,15 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from flan_t5x.data.raw.manifest import RawFile, RawSource
+from flan_t5x.data.sources.tfds import prepared_folders
 from flan_t5x.errors import UserError
+from flan_t5x.files import sha256
 
 State = Literal["present", "partial", "missing", "damaged"]
 
@@ -25,9 +26,6 @@ PART = ".part"
 
 RECORD = ".flan_t5x_fetched.jsonl"
 """Name of the record below the data folder: one JSON object {path, size, sha256} a line."""
-
-TFDS_VARIABLE = "TFDS_DATA_DIR"
-_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -94,12 +92,11 @@ class Record:
 
 def digest_of(path: Path, kind: str) -> str:
     """Hex digest of a file's bytes; for kinds see `manifest.DIGESTS`."""
-    size = path.stat().st_size
-    made = hashlib.sha256() if kind == "sha256" else hashlib.sha1(f"blob {size}\0".encode())
+    if kind == "sha256":
+        return sha256(path)
+    header = f"blob {path.stat().st_size}\0".encode()
     with path.open("rb") as file:
-        while block := file.read(_CHUNK):
-            made.update(block)
-    return made.hexdigest()
+        return hashlib.file_digest(file, lambda: hashlib.sha1(header)).hexdigest()
 
 
 def check_file(file: RawFile, root: Path, record: Record, *, deep: bool) -> FileState:
@@ -188,16 +185,9 @@ def _whatever_is_there(source: RawSource, root: Path, record: Record, *, deep: b
     return SourceState("present" if found else "missing", found, None, (), found)
 
 
-def tfds_folders(root: Path | None) -> list[Path]:
-    """Where prepared data sets of TensorFlow Datasets may lie, the first one first."""
-    named = os.environ.get(TFDS_VARIABLE, "")
-    folders = [Path(named).expanduser().absolute()] if named else []
-    return folders + ([root / "tfds"] if root is not None else [])
-
-
 def _prepared(source: RawSource, root: Path | None) -> SourceState:
     name, _, version = source.builder.partition(":")
-    for folder in tfds_folders(root):
+    for folder in prepared_folders(root):
         place = folder / name / version
         if (place / "dataset_info.json").is_file():
             missing = tuple(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flan_t5x.data.raw.checks import tfds_folders
 from flan_t5x.data.raw.manifest import RawSource
 from flan_t5x.data.raw.transfer import TransferError
+from flan_t5x.data.sources.tfds import prepared_folders
 
 
 def prepare_tfds(source: RawSource, root: Path) -> None:
@@ -20,7 +20,7 @@ def prepare_tfds(source: RawSource, root: Path) -> None:
     """
     import tensorflow_datasets as tfds
 
-    folder = tfds_folders(root)[0]
+    folder = prepared_folders(root)[0]
     try:
         builder = tfds.builder(source.builder, data_dir=str(folder))
         builder.download_and_prepare(file_format="array_record")

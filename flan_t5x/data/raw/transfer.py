@@ -7,7 +7,6 @@ the server has no ranges, or its file has changed, the transfer starts again.
 
 from __future__ import annotations
 
-import errno
 import http.client
 import os
 import re
@@ -20,13 +19,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 import flan_t5x
+from flan_t5x.data.cache_records import is_disk_full
 from flan_t5x.data.raw.checks import PART, digest_of
 from flan_t5x.data.raw.manifest import RawFile
 
 TAG = ".tag"
 _CHUNK = 1 << 18
 _RETRIED = {408, 425, 429, 500, 502, 503, 504}
-_FULL = {errno.ENOSPC, errno.EDQUOT}
 _MOST_SECONDS = 60.0
 _LENGTHS = re.compile(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)")
 
@@ -260,6 +259,6 @@ class _WrongBytesError(Exception):
 
 def disk_error(error: OSError, path: Path) -> TransferError:
     """What a failure to write means for a transfer."""
-    if error.errno in _FULL:
+    if is_disk_full(error):
         return DiskFullError(f"no space is left on the disk of {str(path.parent)!r}")
     return TransferError(f"cannot write {error.filename or path}: {error.strerror or error}")

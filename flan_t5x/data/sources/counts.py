@@ -8,14 +8,15 @@ note that cannot be written or read only costs time.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from flan_t5x.errors import UserError
+from flan_t5x.files import sha256
+
 _NOTES = "row_counts.jsonl"
-_BLOCK = 1 << 20
 
 
 class FileFacts(NamedTuple):
@@ -45,7 +46,7 @@ def file_facts(path: Path, count: Callable[[Path], int], *, how: str) -> FileFac
     notes = _notes_file()
     known = _load(notes)
     if key not in known:
-        facts = FileFacts(count(path), digest(path))
+        facts = FileFacts(count(path), sha256(path))
         known[key] = facts
         with contextlib.suppress(OSError):
             notes.parent.mkdir(parents=True, exist_ok=True)
@@ -55,13 +56,27 @@ def file_facts(path: Path, count: Callable[[Path], int], *, how: str) -> FileFac
     return known[key]
 
 
-def digest(path: Path) -> str:
-    """SHA-256 of a file. Raises OSError."""
-    found = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            found.update(block)
-    return found.hexdigest()
+def usable_facts(
+    path: Path, count: Callable[[Path], int], *, how: str, missing: str = ""
+) -> FileFacts:
+    """`file_facts` of a file that must have rows.
+
+    Args:
+        path: as for `file_facts`, as are `count` and `how`.
+        missing: what to say where there is no such file.
+
+    Raises:
+        UserError: it cannot be read, or is empty.
+    """
+    try:
+        facts = file_facts(path, count, how=how)
+    except OSError as error:
+        if missing and isinstance(error, FileNotFoundError):
+            raise UserError(missing) from error
+        raise UserError(f"cannot read {str(path)!r}: {error.strerror or error}.") from error
+    if not facts.rows:
+        raise UserError(f"the file {str(path)!r} is empty.")
+    return facts
 
 
 def _notes_file() -> Path:

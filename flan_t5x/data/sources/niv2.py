@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from flan_t5x.data.definitions import BadRow, Example, RowError
-from flan_t5x.data.sources.counts import FileFacts, file_facts
+from flan_t5x.data.sources.counts import FileFacts, usable_facts
 from flan_t5x.data.sources.exemplars import EXEMPLARS
 from flan_t5x.data.sources.location import VARIABLE, MissingDataError, data_dir
 from flan_t5x.data.sources.splits import TRAIN
@@ -90,11 +90,7 @@ class NaturalInstructionsSource:
         return self._pinned or find(self.task, alone=self.alone)
 
     def _facts(self) -> FileFacts:
-        path = self._file()
-        try:
-            return file_facts(path, _count, how=_VERSION)
-        except OSError as error:
-            raise UserError(f"cannot read {str(path)!r}: {error.strerror or error}.") from error
+        return usable_facts(self._file(), _count, how=_VERSION)
 
     def _rows(self) -> Rows:
         path = self._file()

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from flan_t5x.data.definitions import BadRow, Example, RowError
-from flan_t5x.data.sources.counts import FileFacts, file_facts
+from flan_t5x.data.sources.counts import FileFacts, usable_facts
 from flan_t5x.data.sources.location import VARIABLE, MissingDataError, data_dir
 from flan_t5x.data.sources.records import RecordCursor, count_records, suffix_of
 from flan_t5x.data.sources.splits import TRAIN
@@ -100,17 +100,7 @@ class P3Source:
             raise UserError(f"P3 subset {self.subset!r} has no split {split!r}; it has train.")
 
     def _facts(self) -> list[FileFacts]:
-        found = []
-        for cursor in self._open():
-            try:
-                facts = file_facts(cursor.path, count_records, how=_VERSION)
-            except OSError as error:
-                message = f"cannot read {str(cursor.path)!r}: {error.strerror or error}."
-                raise UserError(message) from error
-            if not facts.rows:
-                raise UserError(f"the file {str(cursor.path)!r} is empty.")
-            found.append(facts)
-        return found
+        return [usable_facts(c.path, count_records, how=_VERSION) for c in self._open()]
 
     def _open(self) -> list[RecordCursor]:
         paths = self._pinned or find(self.subset)

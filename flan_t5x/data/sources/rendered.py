@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from flan_t5x.data.definitions import BadRow, Example, RowError
-from flan_t5x.data.sources.counts import FileFacts, file_facts
+from flan_t5x.data.sources.counts import FileFacts, usable_facts
 from flan_t5x.data.sources.records import Record, RecordCursor, count_records, read_records
 from flan_t5x.data.sources.splits import TRAIN, VALIDATION, hashed_split
 from flan_t5x.errors import UserError, nearest
@@ -112,15 +112,8 @@ class RenderedSource:
         return Path(self.path).expanduser()
 
     def _facts(self) -> FileFacts:
-        try:
-            facts = file_facts(self._file(), count_records, how=_VERSION)
-        except FileNotFoundError as error:
-            raise UserError(f"the file {self.path!r} does not exist. Check its path.") from error
-        except OSError as error:
-            raise UserError(f"cannot read {self.path!r}: {error.strerror or error}.") from error
-        if not facts.rows:
-            raise UserError(f"the file {self.path!r} is empty.")
-        return facts
+        missing = f"the file {self.path!r} does not exist. Check its path."
+        return usable_facts(self._file(), count_records, how=_VERSION, missing=missing)
 
     def _places(self, split: str) -> np.ndarray | None:
         """Places of a split's rows; None for all rows of the file."""

@@ -253,12 +253,11 @@ def raw_name(builder: str) -> str:
     return f"tfds {builder}"
 
 
-def folders() -> list[Path]:
-    """Where prepared data sets are looked for: $TFDS_DATA_DIR, then ``tfds`` below our folder."""
+def prepared_folders(data_dir: Path | None) -> list[Path]:
+    """Where prepared data sets are looked for: $TFDS_DATA_DIR, then ``tfds`` below a folder."""
     named = os.environ.get(TFDS_VARIABLE, "")
-    ours = chosen_data_dir()
     found = [Path(named).expanduser().absolute()] if named else []
-    return found + ([ours / "tfds"] if ours else [])
+    return found + ([data_dir / "tfds"] if data_dir else [])
 
 
 def find(builder: str) -> Path | None:
@@ -268,7 +267,7 @@ def find(builder: str) -> Path | None:
     builders that have a default one.
     """
     name, version = _parts(builder)
-    for folder in folders():
+    for folder in prepared_folders(chosen_data_dir()):
         exact = folder / name / version
         if (exact / _INFO).is_file():
             return exact
@@ -312,7 +311,7 @@ def _parts(builder: str) -> tuple[str, str]:
 
 def _missing(builder: str, manual: str) -> str:
     name, version = _parts(builder)
-    looked = folders()
+    looked = prepared_folders(chosen_data_dir())
     there = sorted(
         {p.parent.name for f in looked for p in (f / name).glob(f"*/{_INFO}")} - {version}
     )

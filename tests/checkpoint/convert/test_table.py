@@ -11,25 +11,14 @@ from flan_t5x.checkpoint.convert.table import ROWS, expected, find, layers
 from flan_t5x.checkpoint.leaves import leaf_specs
 from flan_t5x.model.config import T5Config
 from flan_t5x.model.model import Model
+from tests.model.sizes import PARAMETERS, published
 
 from .made import T5_1_0, TINY
 
-SIZES = {  # emb, heads, layers, mlp, parameters (published)
-    "small": (512, 6, 8, 1024, 76_961_152),
-    "base": (768, 12, 12, 2048, 247_577_856),
-    "large": (1024, 16, 24, 2816, 783_150_080),
-    "xl": (2048, 32, 24, 5120, 2_849_757_184),
-    "xxl": (4096, 64, 24, 10240, 11_135_332_352),
-}
 
-
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("size", PARAMETERS)
 def test_the_table_holds_every_parameter_of_the_published_sizes(size: str) -> None:
-    emb, heads, depth, mlp, count = SIZES[size]
-    config = T5Config(
-        vocab_size=32128, emb_dim=emb, num_heads=heads, head_dim=64, mlp_dim=mlp,
-        num_encoder_layers=depth, num_decoder_layers=depth,
-    )  # fmt: skip
+    config, count = published(size), PARAMETERS[size]
     rows = list(expected(config))
     assert sum(math.prod(r.shape(config)) * len(layers(r, config)) for r in rows) == count
     model = leaf_specs(Model(config).abstract_params)

@@ -59,7 +59,7 @@ def write(folder: Path, name: str, rows: list[dict[str, Any]]) -> Path:
         content = "".join(json.dumps(row) + "\n" for row in rows).encode()
     else:
         content = json.dumps(rows).encode()
-    path.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    path.write_bytes(gzip.compress(content, mtime=0) if name.endswith(".gz") else content)
     return path
 
 
@@ -148,7 +148,7 @@ def test_rows_that_cannot_be_read(tmp_path):
         ("a.json", b"["),
         ("a.json", b'{"a": 1}'),
         ("a.json", b"\xff"),
-        ("a.jsonl.gz", gzip.compress(b'{"a": 1}\n' * 99)[:-12]),
+        ("a.jsonl.gz", gzip.compress(b'{"a": 1}\n' * 99, mtime=0)[:-12]),
         ("a.jsonl.gz", b"\x1f\x8bnonsense"),
         ("a.parquet", b"no parquet"),
         ("a.tfrecord", b"\x05"),
