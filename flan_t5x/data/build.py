@@ -12,7 +12,7 @@ from flan_t5x.data.cache_workers import Crew
 from flan_t5x.data.definitions import TaskDefinition
 from flan_t5x.data.registry import missing_text, resolve
 from flan_t5x.data.row_progress import RowProgress
-from flan_t5x.data.sources.excluding import read_exclusions, without_rows
+from flan_t5x.data.sources.excluding import exclude_rows, exclusion_text
 from flan_t5x.data.vocabulary import Vocabulary, resolve_vocabulary
 from flan_t5x.errors import UserError
 
@@ -70,11 +70,12 @@ def build_cache(
             _print(console, lost)
         found = resolve(name, allow_missing=allow_missing_tasks)
         tasks.update((weighted.task.name, weighted.task) for weighted in found)
+    wanted = list(tasks.values())
     if exclude is not None:
-        tasks, told = exclude_rows(tasks, exclude)
-        _print(console, told)
+        wanted = exclude_rows(wanted, exclude)
+        _print(console, exclusion_text(wanted, exclude))
     spec = CacheSpec(
-        tasks=tuple(tasks.values()),
+        tasks=tuple(wanted),
         vocabulary=resolve_vocabulary(vocabulary) if isinstance(vocabulary, str) else vocabulary,
         feature_lengths=task_feature_lengths,
         splits=splits,
@@ -117,24 +118,6 @@ def prepare_cache(
             say=lambda text: _print(console, text),
             crew=crew,
         )
-
-
-def exclude_rows(
-    tasks: Mapping[str, TaskDefinition], path: str
-) -> tuple[dict[str, TaskDefinition], str]:
-    """Tasks without the rows of an exclusion list, and a sentence on how many these are.
-
-    Raises:
-        UserError: a list that cannot be read.
-    """
-    listed = read_exclusions(path)
-    changed = {
-        name: without_rows(task, listed[name]) if name in listed else task
-        for name, task in tasks.items()
-    }
-    concerned = [name for name in tasks if name in listed]
-    rows = sum(len(ids) for name in concerned for ids in listed[name].values())
-    return changed, f"{path}: {rows:,} rows of {len(concerned):,} tasks here are left out"
 
 
 def _beam_crew(runner: str, options: Sequence[str]) -> Crew:

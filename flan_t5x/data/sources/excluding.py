@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from flan_t5x.data.definitions import BadRow, Example, Source, TaskDefinition
@@ -111,8 +111,24 @@ def read_exclusions(path: str | Path) -> dict[str, dict[str, set[str]]]:
     return found
 
 
-def without_rows(task: TaskDefinition, splits: Mapping[str, set[str]]) -> TaskDefinition:
-    """The task without these rows, as queries and as exemplars."""
+def exclude_rows(tasks: Sequence[TaskDefinition], path: str) -> list[TaskDefinition]:
+    """The tasks without the rows that a list leaves out, as queries and as exemplars.
+
+    Raises:
+        UserError: see `read_exclusions`.
+    """
+    listed = read_exclusions(path)
+    return [_without(task, listed[task.name]) if task.name in listed else task for task in tasks]
+
+
+def exclusion_text(tasks: Sequence[TaskDefinition], path: str) -> str:
+    """How many rows of these tasks a list leaves out, as a sentence."""
+    listed = read_exclusions(path)
+    rows = [sum(map(len, listed[task.name].values())) for task in tasks if task.name in listed]
+    return f"exclusions: {sum(rows):,} rows of {len(rows):,} tasks are left out ({path})"
+
+
+def _without(task: TaskDefinition, splits: Mapping[str, set[str]]) -> TaskDefinition:
     ids = {split: frozenset(some) for split, some in splits.items()}
     source = task.source
     if isinstance(source, WithExemplars):  # a list names rows of what is asked, not of the pool
