@@ -196,6 +196,14 @@ class ShardBuilder:
 
 def _info(row: Example, rendered: Rendered) -> dict[str, Any]:
     """What scoring and provenance need beside the tokens."""
+    more: dict[str, Any] = {}
+    classes = row.valid_answers or row.options
+    if rendered.valid_answers and rendered.valid_answers != classes:
+        more["classes"] = list(classes)  # what the markers in valid_answers stand for
+    if rendered.references:
+        more["references"] = list(rendered.references)
+    if row.group:
+        more["group"] = row.group
     return {
         "id": row.id,
         "inputs": rendered.inputs,
@@ -206,6 +214,7 @@ def _info(row: Example, rendered: Rendered) -> dict[str, Any]:
         "format": rendered.format,
         "exemplar_ids": list(rendered.exemplar_ids),
         "option_style": rendered.option_style,
+        **more,
     }
 
 

@@ -321,7 +321,11 @@ def register_rendered(
 
     source = RenderedSource(path, where=where, validation_share=validation_share)
     task = TaskDefinition(
-        name=name, source=source, templates=(Template("{inputs}"),), metrics=("f1",), group=group
+        name=name,
+        source=source,
+        templates=(Template("{inputs}"),),
+        metrics=("rouge", "accuracy"),
+        group=group,
     )
     _registry.load_for(name)
     register([task], [], origin=f"register_rendered({str(path)!r})")

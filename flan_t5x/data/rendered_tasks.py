@@ -53,7 +53,7 @@ def _task(name: str, one: DumpTask) -> TaskDefinition:
         name=f"{name}_{one.key}",
         source=RenderedSource(one.path, validation_share=VALIDATION_SHARE),
         templates=(Template("{inputs}"),),
-        metrics=("f1",),
+        metrics=("rouge", "accuracy"),
         group=one.task_source or name,
         option_styles=(),
     )
