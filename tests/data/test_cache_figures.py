@@ -7,7 +7,7 @@ import pytest
 pytest.importorskip("apache_beam", reason="the extra 'beam' is not installed")
 pytest.importorskip("google_crc32c", reason="Beam writes no TFRecord without it")
 
-from flan_t5x.data.cache_figures import measure  # noqa: E402
+from flan_t5x.data.cache_figures import measure
 
 
 def test_both_sides_write_every_example() -> None:
