@@ -87,6 +87,7 @@ class Rendered:
         valid_answers: the row's possible answers as they would be written in this prompt
             (markers, where the target is a marker; without a rationale); empty for an open
             answer space.
+        references: the row's other right answers, likewise.
     """
 
     inputs: str
@@ -96,6 +97,7 @@ class Rendered:
     exemplar_ids: tuple[str, ...]
     option_style: str
     valid_answers: tuple[str, ...] = ()
+    references: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +172,12 @@ class _Wording:
             return ()
         return tuple(self.answer(example, v) for v in example.valid_answers or example.options)
 
+    def references(self, example: Example) -> tuple[str, ...]:
+        """None where the target holds more than the answer."""
+        if self.template(example).open_target:
+            return ()
+        return tuple(self.answer(example, text) for text in example.references if text.strip())
+
 
 def render(
     task: TaskDefinition,
@@ -223,6 +231,7 @@ def render(
         exemplar_ids=ids,
         option_style=wording.layout.name if wording.layout and template.holds_options else "",
         valid_answers=wording.valid_answers(example),
+        references=wording.references(example),
     )
 
 

@@ -45,6 +45,7 @@ __all__ = [
     "missing_data",
     "missing_text",
     "mixture_names",
+    "register",
     "register_jsonl",
     "register_module",
     "register_rendered",
@@ -223,6 +224,26 @@ def register_module(module_name: str) -> None:
         ) from error
 
 
+def register(
+    tasks: Iterable[TaskDefinition], mixtures: Iterable[MixtureDefinition], *, origin: str
+) -> None:
+    """Registers definitions; those that are known, and the same, do no harm.
+
+    Args:
+        tasks: definitions.
+        mixtures: likewise.
+        origin: where they come from, for messages.
+
+    Raises:
+        UserError: for a bad name, or one that another definition has.
+    """
+    _registry.add(
+        [task for task in tasks if _registry.tasks.get(task.name) != task],
+        [mixture for mixture in mixtures if _registry.mixtures.get(mixture.name) != mixture],
+        origin=origin,
+    )
+
+
 def register_jsonl(
     name: str,
     path: str | Path,
@@ -272,8 +293,7 @@ def register_jsonl(
         max_exemplars=max_exemplars,
         seed=seed,
     )
-    if known != task:
-        _registry.add([task], [], origin=f"register_jsonl({str(path)!r})")
+    register([task], [], origin=f"register_jsonl({str(path)!r})")
     return task
 
 
@@ -301,10 +321,14 @@ def register_rendered(
 
     source = RenderedSource(path, where=where, validation_share=validation_share)
     task = TaskDefinition(
-        name=name, source=source, templates=(Template("{inputs}"),), metrics=("f1",), group=group
+        name=name,
+        source=source,
+        templates=(Template("{inputs}"),),
+        metrics=("rouge", "accuracy"),
+        group=group,
     )
-    if _registry.find_task(name) != task:
-        _registry.add([task], [], origin=f"register_rendered({str(path)!r})")
+    _registry.load_for(name)
+    register([task], [], origin=f"register_rendered({str(path)!r})")
     return get_task(name)
 
 

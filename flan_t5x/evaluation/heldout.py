@@ -8,7 +8,7 @@ takes seconds for twenty tasks. A test compares the scores with `seqio.Evaluator
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -18,10 +18,12 @@ from flan_t5x.data.cache import CachedSplit
 from flan_t5x.data.definitions import TaskDefinition
 from flan_t5x.data.vocabulary import Vocabulary
 from flan_t5x.errors import UserError, nearest
+from flan_t5x.evaluation.answers import Target
 from flan_t5x.evaluation.baselines import Baseline, baseline
+from flan_t5x.evaluation.class_metrics import all_of_group
 from flan_t5x.evaluation.extraction import EXTRACTORS
 from flan_t5x.evaluation.generation import BatchProgress, Generator
-from flan_t5x.evaluation.metrics import METRICS
+from flan_t5x.evaluation.metrics import BY_CLASS, BY_GROUP, METRICS
 from flan_t5x.model.model import Params
 
 
@@ -55,7 +57,7 @@ class TaskScore:
     Attributes:
         name: of the task.
         group: its submixture or cluster.
-        metrics: all its metrics; shares in [0, 1].
+        metrics: all its metrics; shares in [0, 1], correlations in [-1, 1].
         score: the first metric, which enters the average.
         baseline: what can be had without understanding.
         num_examples: examples scored.
@@ -176,13 +178,26 @@ class HeldOut:
         log_probs: np.ndarray,
     ) -> TaskScore:
         extract = EXTRACTORS[task.extract]
-        targets = [extract(str(row["targets"])) for row in rows]
+        golds = [extract(str(row["targets"])) for row in rows]
+        targets = [_accepted(gold, row, extract) for gold, row in zip(golds, rows, strict=True)]
         predictions = [extract(text) for text in texts]
+        valid = [[extract(str(v)) for v in _list(row.get("valid_answers"))] for row in rows]
+        as_class = [
+            dict(zip(markers, map(str, _list(row.get("classes"))), strict=False))
+            for markers, row in zip(valid, rows, strict=True)
+        ]
+        classes = [names.get(gold, gold) for names, gold in zip(as_class, golds, strict=True)]
+        said = [names.get(text, text) for names, text in zip(as_class, predictions, strict=True)]
+        groups = [str(row.get("group") or row.get("id")) for row in rows]
         metrics: dict[str, float] = {}
         for name in task.metrics:
-            metrics.update(METRICS[name](targets, predictions))
-        valid = [[extract(str(v)) for v in _list(row.get("valid_answers"))] for row in rows]
-        first = METRICS[task.metrics[0]]
+            if name in BY_GROUP:
+                metrics.update(all_of_group(targets, predictions, groups))
+            elif name in BY_CLASS:
+                metrics.update(METRICS[name](classes, said))
+            else:
+                metrics.update(METRICS[name](targets, predictions))
+        first = METRICS["accuracy" if task.metrics[0] in BY_CLASS else task.metrics[0]]
         samples = tuple(
             ScoredExample(
                 id=str(rows[i].get("id", i)),
@@ -200,7 +215,7 @@ class HeldOut:
             group=task.group,
             metrics=metrics,
             score=next(iter(metrics.values())),
-            baseline=baseline(targets, valid),
+            baseline=baseline(golds, valid),
             num_examples=len(rows),
             samples=samples,
         )
@@ -208,12 +223,21 @@ class HeldOut:
 
 def standard_error(result: EvaluationResult) -> float:
     """Standard error of the average from the examples' binomial noise, tasks independent."""
-    parts = [t.score * (1 - t.score) / max(t.num_examples, 1) for t in result.tasks]
+    shares = [min(max(t.score, 0.0), 1.0) for t in result.tasks]  # a correlation may be negative
+    parts = [
+        s * (1 - s) / max(t.num_examples, 1) for s, t in zip(shares, result.tasks, strict=True)
+    ]
     return math.sqrt(sum(parts)) / max(len(parts), 1)
 
 
 def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values) if values else float("nan")
+
+
+def _accepted(gold: str, row: dict[str, object], extract: Callable[[str], str]) -> Target:
+    """The target, with the other right answers where there are some."""
+    others = [extract(str(text)) for text in _list(row.get("references"))]
+    return tuple(dict.fromkeys([gold, *others])) if others else gold
 
 
 def _list(value: object) -> list[object]:

@@ -33,6 +33,7 @@ from flan_t5x.train.job import Run
 from flan_t5x.train.meter import StepMeter
 from flan_t5x.train.metric_writers import MetricWriter
 from flan_t5x.train.progress import Progress
+from flan_t5x.train.repeats import require_few_repeats
 from flan_t5x.train.run_dir import RunDirectory
 from flan_t5x.train.selection import METRIC, Selection, write_final
 from flan_t5x.train.signals import StopRequest
@@ -144,12 +145,15 @@ def _run(run: Run) -> TrainResult:
         folder = stack.enter_context(RunDirectory(run.path)) if distributed.is_lead() else None
         vocabulary = job.load_vocabulary(run.data, run.network.model.config)
         tasks = job.training_tasks(run.data)
-        job.tell_missing(run)
+        job.tell_left_out(run, tasks)
         sets = _evaluation_sets(run)  # named and checked before anything long begins
         splits = _open_cache(
             run, job.cache_spec(tasks, run.data, vocabulary, examples=run.data.examples_per_task)
         )
         stream = job.open_stream(tasks, splits, run.data, batch_size=run.batch_size, seed=run.seed)
+        require_few_repeats(
+            tasks, splits, stream, train_steps=run.train_steps, most=run.data.max_task_epochs
+        )
         heldout = _open_heldout(run, sets, vocabulary)
         saved = stack.enter_context(
             Checkpoints(
@@ -264,7 +268,7 @@ def _evaluation_sets(run: Run) -> dict[str, TaskSet]:
     sets = {SELECTION: evaluation_tasks(config.mixture_or_task_name, config.split)}
     for label, name, split in config.final:
         sets[label] = evaluation_tasks(name, split)
-    return sets
+    return {label: job.without_excluded(tasks, run.data) for label, tasks in sets.items()}
 
 
 def _describe(

@@ -19,7 +19,7 @@ SURFACE = {
     "flan-t5x train": [*GIN, *TASKS, *PROCESSES, "--dry_run", "--verbose"],
     "flan-t5x eval": [*GIN, *TASKS, *PROCESSES, "--verbose"],
     "flan-t5x infer": [*GIN, *TASKS, *PROCESSES, "--verbose"],
-    "flan-t5x cache": [*GIN, *TASKS, "--verbose"],
+    "flan-t5x cache": [*GIN, *TASKS, "--runner", "--runner_option", "--verbose"],
     "flan-t5x tasks": ["PART", "--verbose"],
     "flan-t5x tasks list": ["--json", *TASKS, "--verbose"],
     "flan-t5x tasks show": ["--json", *TASKS, "NAME", "--verbose"],
