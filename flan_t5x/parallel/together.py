@@ -235,4 +235,13 @@ def summary(error: BaseException) -> str:
 
 
 def _is_loss(error: BaseException) -> bool:
-    return not isinstance(error, UserError) and any(word in str(error) for word in _LOST)
+    """Whether an error says that another process is gone, itself or as its cause (a save that
+    failed for it)."""
+    if isinstance(error, DisconnectedError):
+        return False
+    cause: BaseException | None = error
+    while cause is not None:
+        if any(word in str(cause) for word in _LOST):
+            return True
+        cause = cause.__cause__
+    return False
