@@ -93,7 +93,7 @@ def differences(facts: Mapping[int, Mapping[str, str]]) -> str | None:
         facts: process -> its facts; process 0 is what the others are compared with.
 
     Example:
-        >>> differences({0: {"SEED": "0"}, 1: {"SEED": "1"}, 2: {"SEED": "1"}})[:79]
+        >>> differences({0: {"SEED": "0"}, 1: {"SEED": "1"}, 2: {"SEED": "1"}})[:81]
         'the processes do not run the same: SEED is 0 on process 0 and 1 on processes 1, 2'
     """
     reference = facts[0]
