@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -71,3 +74,14 @@ def test_a_secret_reference_is_no_shell(reference: str) -> None:
     with pytest.raises(UserError, match="not its value") as caught:
         cloud_tpu.start(spec(secrets={"HF_TOKEN": reference}))
     assert reference not in str(caught.value)
+
+
+@pytest.mark.parametrize("module", ["launch.cloud_tpu", "launch.gke", "launch.local"])
+def test_launchers_import_nothing_heavy(module: str) -> None:
+    heavy = ("jax", "numpy", "flax", "tensorflow", "gin")
+    code = f"import sys, {module}; print([name for name in {heavy!r} if name in sys.modules])"
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
