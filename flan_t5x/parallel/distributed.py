@@ -14,7 +14,7 @@ from flan_t5x.parallel import cluster, together
 JOIN_SECONDS = 50
 """How long processes wait for each other at the start, unless told otherwise."""
 
-HEARTBEAT_SECONDS = 40
+HEARTBEAT_SECONDS = 30
 """After so long without a sign of life of one process, jax ends the others."""
 
 _SHUTDOWN_SECONDS = 60

@@ -160,7 +160,7 @@ class CheckpointConfig:
 class WatchdogConfig:
     """How long a run may stand still before it ends itself; None: as long as it likes.
 
-    Start-up (token cache, restore, compilation) has no limit. The limits are far above what is
+    Start-up (token cache, restore, compilation, the first step) has no limit. The limits are far above what is
     usual: a step of the largest model takes seconds, so that half an hour means a hang.
 
     Attributes:

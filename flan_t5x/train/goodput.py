@@ -11,7 +11,7 @@ import numpy as np
 START_UP, STEPS, INPUT = "start_up", "steps", "input"
 EVALUATION, CHECKPOINT = "evaluation", "checkpoint"
 ACTIVITIES = (STEPS, INPUT, EVALUATION, CHECKPOINT, START_UP)
-"""`START_UP` lasts until the first step is dispatched: token cache, restore, compilation."""
+"""`START_UP` lasts until the first step is completed: token cache, restore, compilation."""
 
 
 class WallTime:

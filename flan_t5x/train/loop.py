@@ -181,6 +181,7 @@ def _run(run: Run) -> TrainResult:
         state, stopped = _train(
             run, state, position, stream, identity, selection=selection, folder=folder, wall=wall
         )
+        wall.switch(CHECKPOINT)  # what is left, besides evaluating, waits for the last save
         result = _result(selection, int(state.step), stopped=stopped)
         if not stopped:
             with wall.during(EVALUATION):

@@ -65,8 +65,6 @@ class StepMeter:
         """
         self._pending.append((step, metrics, position))
         self._waited += waited
-        if self._wall.activity == START_UP:  # the first step is dispatched, and so compiled
-            self._wall.switch(STEPS)
         self._wall.move(waited, to=INPUT)
         while len(self._pending) > IN_FLIGHT:
             self._collect()
@@ -107,6 +105,8 @@ class StepMeter:
         began = time.monotonic()
         values = {name: float(value) for name, value in jax.device_get(metrics).items()}
         self._blocked += time.monotonic() - began
+        if self._wall.activity == START_UP:  # this first step is done, so all hosts compiled it
+            self._wall.switch(STEPS)
         self._wall.progressed(step)
         if not values["finite"]:
             raise NonFiniteLossError(self._describe(step, values, position))

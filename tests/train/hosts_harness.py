@@ -32,12 +32,12 @@ DEVICES = 4
 KILL, STOP, END = "kill", "stop", "end"
 TOLERANCE = 1e-6
 MACROS: Mapping[str, object] = {
-    "TRAIN_STEPS": 36,
+    "TRAIN_STEPS": 24,
     "SAVE_PERIOD": 3,
     "DROPOUT_RATE": 0.1,
 }
 FLAGS = ("--gin.loop.train.evaluation=None", f"--task_module={row_spy.__name__}")
-_EACH_LIFE = 6  # steps past the newest checkpoint, at least, before a life is ended
+_EACH_LIFE = 4  # steps past the newest checkpoint, at least, before a life is ended
 _LIFE_SECONDS = 240.0
 _GONE_SECONDS = 60.0
 

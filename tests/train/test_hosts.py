@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from flan_t5x.errors import EXIT_PREEMPTED
-from tests.train.hosts_harness import END, KILL, STOP, Life, harness
+from tests.train.hosts_harness import END, KILL, MACROS, STOP, Life, harness
 
 
 def test_one_of_two_is_stopped_then_killed_then_one_goes_on(tmp_path: Path) -> None:
@@ -21,7 +21,7 @@ def test_one_of_two_is_stopped_then_killed_then_one_goes_on(tmp_path: Path) -> N
     assert stopped.codes == [EXIT_PREEMPTED] * 2  # only one of them got the signal
     assert stopped.saved == killed.resumed > 0
     assert last.resumed > killed.resumed
-    assert last.saved == 36
+    assert last.saved == MACROS["TRAIN_STEPS"]
 
 
 @pytest.mark.slow
