@@ -55,6 +55,7 @@ LIGHT = (
     "flan_tasks.dialog",
     "flan_tasks.collection",
     "flan_t5x.data.raw.fetch",
+    "flan_t5x.parallel.tpu",
     "flan_t5x.data.overlap",
     "flan_t5x.data.token_stats",
 )

@@ -9,6 +9,7 @@ is made when it is asked for.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -51,6 +52,7 @@ __all__ = [
     "register_rendered",
     "resolve",
     "task_names",
+    "tasks_folder",
 ]
 
 _TASKS_PACKAGE = "flan_tasks"
@@ -207,6 +209,14 @@ def mixture_names() -> list[str]:
     """All names, sorted. Imports every provider."""
     _registry.load_all()
     return sorted(_registry.mixtures)
+
+
+def tasks_folder() -> Path:
+    """Where the package with the shipped tasks lies; it is not imported for that."""
+    spec = importlib.util.find_spec(_TASKS_PACKAGE)
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parent
 
 
 def register_module(module_name: str) -> None:

@@ -177,3 +177,29 @@ class CheckpointConfig:
             require_count("CheckpointConfig.save_period", self.save_period)
         require_count("CheckpointConfig.keep_newest", self.keep_newest)
         require_count("CheckpointConfig.keep_best", self.keep_best)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class WatchdogConfig:
+    """How long a run may stand still before it ends itself; None: as long as it likes.
+
+    Start-up (token cache, restore, compilation, the first step) has no limit. The limits are far above what is
+    usual: a step of the largest model takes seconds, so that half an hour means a hang.
+
+    Attributes:
+        step_seconds: without a completed step, between evaluations and saves.
+        evaluation_seconds: of one evaluation, its compilation included.
+        save_seconds: of one save.
+    """
+
+    step_seconds: float | None = 1800.0
+    evaluation_seconds: float | None = 4 * 3600.0
+    save_seconds: float | None = 3600.0
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if value is not None and not value > 0:
+                raise UserError(
+                    f"WatchdogConfig.{field.name} = {value!r}: seconds > 0, or None for no limit"
+                )

@@ -35,7 +35,7 @@ from flan_t5x.evaluation.heldout import HeldOut
 from flan_t5x.model.config import T5Config
 from flan_t5x.model.model import Model, Params
 from flan_t5x.parallel.rules import Rules, batch_sharding
-from flan_t5x.train.config import CheckpointConfig, DataConfig, EvalConfig
+from flan_t5x.train.config import CheckpointConfig, DataConfig, EvalConfig, WatchdogConfig
 from flan_t5x.train.state import TrainState, abstract_state, state_shardings
 from flan_t5x.train.step import StepConfig
 
@@ -73,6 +73,7 @@ class Run:
     step: StepConfig
     log_period: int
     seed: int
+    watchdog: WatchdogConfig
     console: Console
     operative_config: Callable[[], str] | None
 

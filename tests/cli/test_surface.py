@@ -12,7 +12,7 @@ DATA = ["--only", "--manifest", "--data_dir"]
 GIN = ["--gin_file", "--gin_bindings", "--gin_search_paths"]
 BENCH = ["--json", "--rounds"]
 MODEL = ["--size", "--batch_size", "--peer"]
-PROCESSES = ["--coordinator_address", "--process_count", "--process_index"]
+PROCESSES = ["--coordinator_address", "--process_count", "--process_index", "--join_seconds"]
 
 SURFACE = {
     "flan-t5x": ["--version", "COMMAND", "--verbose"],

@@ -56,7 +56,7 @@ loop.train.mesh = %MESH
 loop.train.rules = %RULES
 """
 
-NOT_COMPARED = frozenset({"time", "seconds"})
+NOT_COMPARED = frozenset({"time", "seconds", "host_share", "slowest_process"})
 
 
 def write_recipe(folder: Path, extra: str = "") -> Path:
