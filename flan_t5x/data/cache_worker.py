@@ -270,6 +270,7 @@ class ShardBuilder:
                 detail = f"{len(ids)} tokens, {settings.input_length} kept"
                 report.alter("truncated inputs", row.id, detail)
                 ids = [*ids[: settings.input_length - 1], vocabulary.eos_id]
+            _report_fitting(rendered, row.id, report)
             if rendered.format != task.format:
                 report.alter(NO_EXEMPLAR_FITS, row.id, f"rendered as {rendered.format}")
             report.kept += 1
@@ -277,8 +278,22 @@ class ShardBuilder:
             yield (len(ids), len(target_ids)), encode_record(ids, target_ids, info)
 
 
+LEFT_OUT = "exemplars left out"
+QUESTION_CUT = "question cut"
+"""Reasons under which fixed prompts that had no room are counted."""
+
+
+def _report_fitting(rendered: Rendered, row: str, report: RowReport) -> None:
+    if rendered.left_out:
+        shown = len(rendered.exemplar_ids)
+        report.alter(LEFT_OUT, row, f"{shown} of {shown + rendered.left_out} shown")
+    if rendered.words_cut:
+        report.alter(QUESTION_CUT, row, f"{rendered.words_cut} words")
+
+
 def _info(row: Example, rendered: Rendered) -> dict[str, Any]:
     """What scoring and provenance need beside the tokens."""
+    fitting = {"left_out": rendered.left_out, "words_cut": rendered.words_cut}
     return {
         "id": row.id,
         "inputs": rendered.inputs,
@@ -289,6 +304,8 @@ def _info(row: Example, rendered: Rendered) -> dict[str, Any]:
         "format": rendered.format,
         "exemplar_ids": list(rendered.exemplar_ids),
         "option_style": rendered.option_style,
+        **({"also_right": list(row.also_right)} if row.also_right else {}),
+        **{name: count for name, count in fitting.items() if count},
     }
 
 

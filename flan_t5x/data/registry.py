@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 from flan_t5x.data.definitions import (
     Format,
@@ -38,6 +39,7 @@ __all__ = [
     "MixtureRow",
     "Repeat",
     "WeightedTask",
+    "aggregates_module",
     "describe_mixture",
     "draws_before_repeat",
     "get_mixture",
@@ -194,6 +196,11 @@ def get_mixture(name: str) -> MixtureDefinition:
 def _unknown(kind: str, name: str, known: list[str]) -> UserError:
     hint = nearest(name, known) or "`flan-t5x tasks list` shows all names."
     return UserError(f"there is no {kind} named {name!r}; {hint}")
+
+
+def aggregates_module() -> ModuleType:
+    """Where figures over several scores are defined; see `data.aggregates`."""
+    return importlib.import_module(importlib.import_module(_TASKS_PACKAGE).AGGREGATES)
 
 
 def task_names() -> list[str]:

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from flan_t5x.checkpoint.initial import load_initial, load_initial_moments
 from flan_t5x.data.cache import CachedSplit, CacheSpec, Estimate, estimate
+from flan_t5x.data.evaluation_only import refuse_training
 from flan_t5x.data.pipeline import Stream
 from flan_t5x.data.registry import (
     WeightedTask,
@@ -95,6 +96,7 @@ def training_tasks(data: DataConfig) -> TaskSet:
     """The mixture with the user's own files mixed in."""
     for module in data.modules:
         register_module(module)
+    refuse_training(data.mixture_or_task_name)
     weighted = resolve(data.mixture_or_task_name, allow_missing=data.allow_missing_tasks)
     if data.user_jsonl:
         own = [register_jsonl(name, path) for name, path in data.user_jsonl.items()]
