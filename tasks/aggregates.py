@@ -1,6 +1,6 @@
 """Figures over several tasks: halves of BBH, means and bests of templates, the six-way average.
 
-A mixture's name is a figure as well: the unweighted mean of its tasks. What is here needs more.
+Any other mixture's name is a figure as well: the unweighted mean of its tasks.
 """
 
 from __future__ import annotations
@@ -9,21 +9,11 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from flan_t5x.data.definitions import AggregateDefinition, AggregatePart
 
-from . import bbh, flaneval, mgsm, mmlu, tables, tydiqa
+from . import bbh, flaneval, gsm8k, mgsm, mmlu, tables, tydiqa
 from .collection import flan_2021_clusters
 
 MMLU_CHANCE = 0.25
 """Four options."""
-
-SHOWN = (
-    *(f"mmlu_{mode}" for mode in ("direct", "cot")),
-    *(f"bbh_{part}{mode}" for mode in ("direct", "cot") for part in ("", "nlp_", "algorithmic_")),
-    "tydiqa",
-    "mgsm",
-    "gsm8k",
-    "normalized_average",
-)
-"""What an evaluation shows where it has at least one of the tasks, defined or not."""
 
 
 def published() -> Mapping[str, Mapping[str, float]]:
@@ -35,9 +25,23 @@ def published() -> Mapping[str, Mapping[str, float]]:
 
 
 def aggregates() -> Iterator[AggregateDefinition]:
-    """All definitions."""
+    """All definitions. An evaluation shows those that it has at least one of the tasks of."""
+    yield from _means()
     yield from _normalized()
     yield from _over_templates()
+
+
+def _means() -> Iterator[AggregateDefinition]:
+    """Of each benchmark's mixtures; of two with the same tasks that with the shorter name."""
+    seen: set[tuple[AggregatePart, ...]] = set()
+    found = [
+        mixture for module in (mmlu, bbh, tydiqa, mgsm, gsm8k) for mixture in module.mixtures()
+    ]
+    for mixture in sorted(found, key=lambda m: len(m.name)):
+        parts = tuple(AggregatePart(part.name) for part in mixture.parts)
+        if parts not in seen:
+            seen.add(parts)
+            yield AggregateDefinition(mixture.name, parts, about=mixture.about)
 
 
 def _normalized() -> Iterator[AggregateDefinition]:

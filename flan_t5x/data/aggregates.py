@@ -29,11 +29,6 @@ def get_aggregate(name: str) -> AggregateDefinition:
     return AggregateDefinition(name, parts, about=mixture.about)
 
 
-def shown_aggregates() -> list[AggregateDefinition]:
-    """What an evaluation shows where it has some of the tasks."""
-    return [get_aggregate(name) for name in aggregates_module().SHOWN]
-
-
 @cache
 def published_scores() -> Mapping[str, Mapping[str, float]]:
     """Model -> figure or task -> published share: what tables put beside ours."""
@@ -43,7 +38,7 @@ def published_scores() -> Mapping[str, Mapping[str, float]]:
 
 @cache
 def defined_aggregates() -> Mapping[str, AggregateDefinition]:
-    """Those that are more than a mixture's mean, by name."""
+    """What the task package defines, by name."""
     return {found.name: found for found in aggregates_module().aggregates()}
 
 

@@ -120,10 +120,10 @@ def require_parts(definition: AggregateDefinition, tasks: Iterable[str]) -> None
         )
 
 
-def relevant(definitions: Iterable[AggregateDefinition], tasks: Iterable[str]) -> list[str]:
-    """Names of the figures that have at least one of the tasks."""
+def relevant(tasks: Iterable[str]) -> list[str]:
+    """Names of the defined figures that have at least one of the tasks."""
     there = set(tasks)
-    return [found.name for found in definitions if there & set(leaves(found))]
+    return [name for name, found in defined_aggregates().items() if there & set(leaves(found))]
 
 
 def aggregates_of(

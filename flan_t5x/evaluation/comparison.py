@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from flan_t5x.data.aggregates import defined_aggregates, shown_aggregates
+from flan_t5x.data.aggregates import defined_aggregates, get_aggregate
 from flan_t5x.data.definitions import AggregateDefinition, AggregatePart
 from flan_t5x.errors import UserError
-from flan_t5x.evaluation.aggregates import combined, leaves, missing_parts
+from flan_t5x.evaluation.aggregates import combined, leaves, missing_parts, relevant
 from flan_t5x.evaluation.bootstrap import RESAMPLES, Interval, generator, interval
 from flan_t5x.evaluation.results import PREDICTIONS
 
@@ -113,14 +113,13 @@ def compare(first: str, second: str, *, resamples: int = RESAMPLES, seed: int = 
         )
     draws = {name: _draw(name, pair, resamples, seed) for name, pair in pairs.items()}
     tasks = tuple(_difference(_alone(name), {name: draws[name]}) for name in pairs)
-    definitions = {d.name: d for d in (*shown_aggregates(), *defined_aggregates().values())}
     parts = {part.name for d in defined_aggregates().values() for part in d.parts}
     found = [_mean_of(pairs)] if len(pairs) > 1 else []
     undefined = {}
-    for name, definition in definitions.items():
-        used = set(leaves(definition))
-        if name in parts or not used & set(pairs):
+    for name in relevant(pairs):
+        if name in parts:
             continue
+        definition = get_aggregate(name)
         missing = missing_parts(definition, pairs)
         if missing:
             undefined[name] = missing

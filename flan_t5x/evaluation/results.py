@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from flan_t5x.data.aggregates import defined_aggregates, published_scores, shown_aggregates
+from flan_t5x.data.aggregates import defined_aggregates, published_scores
 from flan_t5x.evaluation.aggregates import Aggregate, aggregates_of, relevant
 from flan_t5x.evaluation.bootstrap import RESAMPLES, interval, resampled_means
 from flan_t5x.evaluation.scoring import EvaluationResult, ScoredExample, TaskScore
@@ -17,6 +17,7 @@ PREDICTIONS = "predictions.jsonl"
 """What an evaluation leaves in its folder."""
 
 _FLAN = "Flan-T5-"
+_WIDTH = 44
 
 
 def result_table(label: str, result: EvaluationResult, *, most: int = 40) -> str:
@@ -28,23 +29,25 @@ def result_table(label: str, result: EvaluationResult, *, most: int = 40) -> str
         most: more tasks than this are shown as means of their groups.
     """
     tasks = result.tasks
-    lines = [f"{label}: {len(tasks)} tasks", f"{'task':<44} {'n':>5} {'score':>7} {'base':>7}"]
+    width = max(_WIDTH, *(len(t.name) for t in tasks)) if len(tasks) <= most else _WIDTH
+    lines = [f"{label}: {len(tasks)} tasks"]
+    lines.append(f"{'task':<{width}} {'n':>5} {'score':>7} {'base':>7}")
     if len(tasks) <= most:
-        lines += [_line(t.name, [t]) for t in tasks]
+        lines += [_line(t.name, [t], width) for t in tasks]
     else:
         groups = dict.fromkeys(t.group for t in tasks)
         for group in groups:
             inside = [t for t in tasks if t.group == group]
-            lines.append(_line(f"mean of {len(inside)} tasks of {group}", inside))
-    lines.append(_line("average", tasks))
+            lines.append(_line(f"mean of {len(inside)} tasks of {group}", inside, width))
+    lines.append(_line("average", tasks, width))
     return "\n".join([*lines, *filter(None, [aggregate_table(result), shortened(result)])])
 
 
-def _line(name: str, tasks: Sequence[TaskScore]) -> str:
+def _line(name: str, tasks: Sequence[TaskScore], width: int) -> str:
     count = sum(t.num_examples for t in tasks)
     score = sum(t.score for t in tasks) / len(tasks)
     base = sum(t.baseline.value for t in tasks) / len(tasks)
-    return f"{name:<44} {count:>5} {score:>7.3f} {base:>7.3f}"
+    return f"{name:<{width}} {count:>5} {score:>7.3f} {base:>7.3f}"
 
 
 def result_record(result: EvaluationResult) -> dict[str, Any]:
@@ -60,10 +63,9 @@ def result_record(result: EvaluationResult) -> dict[str, Any]:
 
 
 def all_aggregates(result: EvaluationResult) -> dict[str, Aggregate]:
-    """Every known figure that has at least one of the evaluated tasks, defined or not."""
-    names = [t.name for t in result.tasks]
-    known = {d.name: d for d in (*shown_aggregates(), *defined_aggregates().values())}
-    return aggregates_of(relevant(known.values(), names), result.tasks)
+    """Every figure that the task package defines over at least one of the evaluated tasks."""
+    names = relevant([t.name for t in result.tasks])
+    return aggregates_of(names, result.tasks)
 
 
 def _aggregate_record(found: Aggregate) -> dict[str, Any]:
@@ -99,10 +101,10 @@ def aggregate_table(result: EvaluationResult) -> str:
             continue
         if found.missing:
             more = f" and {len(found.missing) - 1} more" if found.missing[1:] else ""
-            lines.append(f"{name:<44} undefined: {found.missing[0]}{more} missing")
+            lines.append(f"{name:<{_WIDTH}} undefined: {found.missing[0]}{more} missing")
             continue
         spread = f" [{found.interval.low:.3f}, {found.interval.high:.3f}]" if found.interval else ""
-        lines.append(f"{name:<44} {found.value:>13.3f}{spread}{_published(name)}")
+        lines.append(f"{name:<{_WIDTH}} {found.value:>13.3f}{spread}{_published(name)}")
     return "\n".join(["aggregate (95 % interval from the examples)", *lines]) if lines else ""
 
 

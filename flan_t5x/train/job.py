@@ -14,6 +14,7 @@ from jax.sharding import Mesh
 from rich.console import Console
 
 from flan_t5x.checkpoint.initial import load_initial, load_initial_moments
+from flan_t5x.data.aggregates import get_aggregate
 from flan_t5x.data.cache import CachedSplit, CacheSpec, Estimate, estimate
 from flan_t5x.data.evaluation_only import refuse_training
 from flan_t5x.data.pipeline import Stream
@@ -24,15 +25,16 @@ from flan_t5x.data.registry import (
     register_module,
     resolve,
 )
-from flan_t5x.data.task_sets import TaskSet
+from flan_t5x.data.task_sets import TaskSet, evaluation_tasks
 from flan_t5x.data.vocabulary import Vocabulary, resolve_vocabulary
 from flan_t5x.errors import UserError
+from flan_t5x.evaluation.aggregates import require_parts
 from flan_t5x.evaluation.generation import Generator
 from flan_t5x.evaluation.heldout import HeldOut
 from flan_t5x.model.config import T5Config
 from flan_t5x.model.model import Model, Params
 from flan_t5x.parallel.rules import Rules, batch_sharding
-from flan_t5x.train.config import CheckpointConfig, DataConfig, EvalConfig
+from flan_t5x.train.config import AVERAGE, CheckpointConfig, DataConfig, EvalConfig
 from flan_t5x.train.state import TrainState, abstract_state, state_shardings
 from flan_t5x.train.step import StepConfig
 
@@ -112,6 +114,18 @@ def training_tasks(data: DataConfig) -> TaskSet:
             for task, count in zip(own, counts, strict=True)
         ]
     return TaskSet(data.mixture_or_task_name, data.split, tuple(w for w in weighted if w.rate > 0))
+
+
+def selecting_tasks(config: EvalConfig) -> TaskSet:
+    """What picks the checkpoint.
+
+    Raises:
+        UserError: as `evaluation_tasks`; or the metric is unknown, or needs tasks beyond these.
+    """
+    tasks = evaluation_tasks(config.mixture_or_task_name, config.split)
+    if config.metric != AVERAGE:
+        require_parts(get_aggregate(config.metric), [task.name for task in tasks.tasks])
+    return tasks
 
 
 def first_weights(run: Run, *, vocabulary: str) -> tuple[Params, Any] | None:
