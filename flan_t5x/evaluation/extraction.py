@@ -9,7 +9,7 @@ _ANSWER_CUES = re.compile(r"(?:\banswer(?:\s+is)?\s*:|\banswer\s+is\b|\bfinal\s+
 _NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
 _BBH_CUE = re.compile(r"\bthe answer is\b", re.I)
 _MARKED_LETTER = re.compile(r"\(([A-E])\)")
-_BARE_LETTER = re.compile(r"\s*([A-E])(?![A-Za-z])")
+_BARE_LETTER = re.compile(r"\s*([A-E])(?:[).:,]|\s*$)")  # not the article of "A cat"
 # Digits of any script; a mark or space before exactly three of them groups, as 1,000 or 1.000.
 _WORLD_NUMBER = re.compile(r"[-\u2212]?\d+(?:[.,\u00a0\u202f ]\d{3}(?!\d))*(?:[.,]\d+)?")
 _GROUPING = re.compile(r"[.,\u00a0\u202f ](?=\d{3}(?!\d))")
