@@ -26,7 +26,15 @@ from flan_t5x.data.definitions import (
 from flan_t5x.data.sources.benchmark import BenchmarkFile, BenchmarkSource, Rows
 from flan_t5x.evaluation.extraction import EXTRACTORS
 
-from .benchmark import MODES, TRIGGER, evaluation_mixture, parse_name, shared_lead, task_names
+from .benchmark import (
+    MODES,
+    TRIGGER,
+    benchmark_task,
+    evaluation_mixture,
+    parse_name,
+    shared_lead,
+    task_names,
+)
 
 SHOTS = 3
 """Of the published results."""
@@ -116,24 +124,15 @@ def task(name: str) -> TaskDefinition:
     parsed = parse_name("bbh", name, SUBTASKS, most_shots=SHOTS)
     answer = "{rationale}" if parsed.cot else "{answer}"
     trigger = "{lead}" if parsed.shots else TRIGGER
-    return TaskDefinition(
-        name=name,
-        source=_source(parsed.part),
-        templates=(),
-        format=parsed.format,
-        extract="bbh_answer",
-        group=f"bbh_{parsed.mode}",
-        max_exemplars=parsed.shots,
-        option_styles=(),
-        prompt=FixedPrompt(
-            question=_QUESTION,
-            shot=f"{_QUESTION} {answer}",
-            description="{description}",
-            trigger=trigger if parsed.cot else "",
-            shots=parsed.shots,
-        ),
-        evaluation_only=True,
+    prompt = FixedPrompt(
+        question=_QUESTION,
+        shot=f"{_QUESTION} {answer}",
+        description="{description}",
+        trigger=trigger if parsed.cot else "",
+        shots=parsed.shots,
     )
+    source, group = _source(parsed.part), f"bbh_{parsed.mode}"
+    return benchmark_task(name, source, prompt, cot=parsed.cot, extract="bbh_answer", group=group)
 
 
 @cache

@@ -10,8 +10,15 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from flan_t5x.data.definitions import Format, MixtureDefinition, MixturePart
+from flan_t5x.data.definitions import (
+    FixedPrompt,
+    Format,
+    MixtureDefinition,
+    MixturePart,
+    TaskDefinition,
+)
 from flan_t5x.data.formats import COT_STYLES
+from flan_t5x.data.sources.benchmark import BenchmarkSource
 from flan_t5x.errors import UserError, nearest
 
 MODES = ("direct", "cot")
@@ -33,13 +40,6 @@ class Parsed(NamedTuple):
     def cot(self) -> bool:
         """Whether reasons are asked for."""
         return self.mode == "cot"
-
-    @property
-    def format(self) -> Format:
-        """As task definitions have it."""
-        if self.shots:
-            return "fs_cot" if self.cot else "fs"
-        return "zs_cot" if self.cot else "zs"
 
 
 def parse_name(
@@ -75,6 +75,44 @@ def parse_name(
     if shots > most_shots:
         raise UserError(f"there is no task {name!r}: {benchmark} has 0 to {most_shots} exemplars")
     return Parsed(part, mode, shots)
+
+
+def benchmark_task(
+    name: str,
+    source: BenchmarkSource,
+    prompt: FixedPrompt,
+    *,
+    group: str,
+    cot: bool = False,
+    extract: str = "text",
+    metrics: tuple[str, ...] = ("accuracy",),
+) -> TaskDefinition:
+    """A task with a fixed prompt that is never trained on.
+
+    Args:
+        name: of the task.
+        source: its rows, and its exemplars where the prompt has some.
+        prompt: the layout.
+        group: for tables.
+        cot: whether reasons come before the answer.
+        extract: name of an extractor.
+        metrics: names of metrics, the score first.
+    """
+    kind = "fs" if prompt.shots else "zs"
+    format: Format = f"{kind}_cot" if cot else kind  # type: ignore[assignment]
+    return TaskDefinition(
+        name=name,
+        source=source,
+        templates=(),
+        format=format,
+        metrics=metrics,
+        extract=extract,
+        group=group,
+        max_exemplars=prompt.shots,
+        option_styles=(),
+        prompt=prompt,
+        evaluation_only=True,
+    )
 
 
 def task_names(

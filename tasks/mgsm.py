@@ -26,7 +26,7 @@ from flan_t5x.data.definitions import (
 )
 from flan_t5x.data.sources.benchmark import BenchmarkFile, BenchmarkSource, Rows
 
-from .benchmark import MODES, TRIGGER, evaluation_mixture, parse_name, task_names
+from .benchmark import MODES, TRIGGER, benchmark_task, evaluation_mixture, parse_name, task_names
 
 SHOTS = 8
 """Of the published results."""
@@ -117,24 +117,13 @@ def number_task(
         shots: how many exemplars.
         group: for tables.
     """
-    few = "fs" if shots else "zs"
-    return TaskDefinition(
-        name=name,
-        source=source,
-        templates=(),
-        format=f"{few}_cot" if cot else few,  # type: ignore[arg-type]
-        extract="any_number",
-        group=group,
-        max_exemplars=shots,
-        option_styles=(),
-        prompt=FixedPrompt(
-            question=_QUESTION,
-            shot="{asked}\n{rationale}" if cot else "{asked}\n{reply} {answer}",
-            trigger=TRIGGER if cot and not shots else "",
-            shots=shots,
-        ),
-        evaluation_only=True,
+    prompt = FixedPrompt(
+        question=_QUESTION,
+        shot="{asked}\n{rationale}" if cot else "{asked}\n{reply} {answer}",
+        trigger=TRIGGER if cot and not shots else "",
+        shots=shots,
     )
+    return benchmark_task(name, source, prompt, cot=cot, extract="any_number", group=group)
 
 
 @cache

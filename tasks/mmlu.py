@@ -29,7 +29,15 @@ from flan_t5x.data.definitions import (
 )
 from flan_t5x.data.sources.benchmark import BenchmarkFile, BenchmarkSource, Rows
 
-from .benchmark import MODES, TRIGGER, evaluation_mixture, parse_name, shared_lead, task_names
+from .benchmark import (
+    MODES,
+    TRIGGER,
+    benchmark_task,
+    evaluation_mixture,
+    parse_name,
+    shared_lead,
+    task_names,
+)
 
 SHOTS = 5
 """Of the published results."""
@@ -113,23 +121,16 @@ def task(name: str) -> TaskDefinition:
     """The task of that name. Raises UserError, with near names, where there is none."""
     parsed = parse_name("mmlu", name, SUBJECTS, most_shots=SHOTS)
     published = parsed.cot and parsed.shots > 0
-    return TaskDefinition(
-        name=name,
-        source=_source(parsed.part, published=published),
-        templates=(),
-        format=parsed.format,
-        extract="option_letter",
-        group=f"mmlu_{parsed.mode}",
-        max_exemplars=parsed.shots,
-        option_styles=(),
-        prompt=FixedPrompt(
-            question=_QUESTION,
-            shot="Q: {asked}\nA: {rationale}" if published else f"{_QUESTION} {{answer}}",
-            description="{heading}" if published else _HEADING,
-            trigger="{lead}" if published else TRIGGER if parsed.cot else "",
-            shots=parsed.shots,
-        ),
-        evaluation_only=True,
+    prompt = FixedPrompt(
+        question=_QUESTION,
+        shot="Q: {asked}\nA: {rationale}" if published else f"{_QUESTION} {{answer}}",
+        description="{heading}" if published else _HEADING,
+        trigger="{lead}" if published else TRIGGER if parsed.cot else "",
+        shots=parsed.shots,
+    )
+    source, group = _source(parsed.part, published=published), f"mmlu_{parsed.mode}"
+    return benchmark_task(
+        name, source, prompt, cot=parsed.cot, extract="option_letter", group=group
     )
 
 

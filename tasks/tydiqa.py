@@ -22,7 +22,7 @@ from flan_t5x.data.definitions import (
 )
 from flan_t5x.data.sources.benchmark import BenchmarkFile, BenchmarkSource, Rows
 
-from .benchmark import evaluation_mixture, parse_name, task_names
+from .benchmark import benchmark_task, evaluation_mixture, parse_name, task_names
 
 SHOTS = 1
 """Of the published results."""
@@ -85,24 +85,16 @@ def names() -> Iterator[str]:
 def task(name: str) -> TaskDefinition:
     """The task of that name. Raises UserError, with near names, where there is none."""
     parsed = parse_name("tydiqa", name, tuple(LANGUAGES), most_shots=SHOTS, modes=("direct",))
-    return TaskDefinition(
-        name=name,
-        source=_source(parsed.part, exemplars=parsed.shots > 0),
-        templates=(),
-        format=parsed.format,
-        metrics=("normalized_accuracy", "f1"),
-        group="tydiqa",
-        max_exemplars=parsed.shots,
-        option_styles=(),
-        prompt=FixedPrompt(
-            question=_QUESTION,
-            shot=f"{_QUESTION} {{answer}}",
-            shots=parsed.shots,
-            cut="passage",
-            cut_at="back",
-        ),
-        evaluation_only=True,
+    prompt = FixedPrompt(
+        question=_QUESTION,
+        shot=f"{_QUESTION} {{answer}}",
+        shots=parsed.shots,
+        cut="passage",
+        cut_at="back",
     )
+    source = _source(parsed.part, exemplars=parsed.shots > 0)
+    metrics = ("normalized_accuracy", "f1")
+    return benchmark_task(name, source, prompt, metrics=metrics, group="tydiqa")
 
 
 @cache
