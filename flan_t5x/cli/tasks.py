@@ -116,7 +116,7 @@ def _is_task(name: str) -> bool:
 
 
 def _show_task(task: TaskDefinition, *, as_json: bool) -> None:
-    description = {
+    description: dict[str, Any] = {
         "name": task.name,
         "group": task.group,
         "format": task.format,
