@@ -74,7 +74,7 @@ def _row(row: dict[str, object], passage: str) -> Example | BadRow:
     if not right:
         return BadRow(id, "unanswerable", "the row has no answer")
     fields = {"passage": passage, "question": question.strip()}
-    return Example(id, fields, right[0], also_right=right[1:])
+    return Example(id, fields, right[0], references=right[1:])
 
 
 def names() -> Iterator[str]:

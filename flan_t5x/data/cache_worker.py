@@ -304,7 +304,7 @@ def _info(row: Example, rendered: Rendered) -> dict[str, Any]:
         "format": rendered.format,
         "exemplar_ids": list(rendered.exemplar_ids),
         "option_style": rendered.option_style,
-        **({"also_right": list(row.also_right)} if row.also_right else {}),
+        **({"references": list(row.references)} if row.references else {}),
         **{name: count for name, count in fitting.items() if count},
     }
 

@@ -39,7 +39,7 @@ class Example:
         rationale: a written chain of thought, where there is one (else "").
         valid_answers: what a uniformly random guesser would draw from; empty where the
             space is open, in which case the random baseline counts as 0.
-        also_right: further right answers, where a reader may give any of several.
+        references: further texts that are as right as `answer`, where there are several.
     """
 
     id: str
@@ -48,7 +48,7 @@ class Example:
     options: tuple[str, ...] = ()
     rationale: str = ""
     valid_answers: tuple[str, ...] = ()
-    also_right: tuple[str, ...] = ()
+    references: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -113,7 +113,7 @@ def _to_json(example: Example) -> str:
             "options": example.options,
             "rationale": example.rationale,
             "valid_answers": example.valid_answers,
-            "also_right": example.also_right,
+            "references": example.references,
         }
     )
 
@@ -122,7 +122,7 @@ def _from_json(text: bytes) -> Example:
     row = json.loads(text)
     row["options"] = tuple(row["options"])
     row["valid_answers"] = tuple(row["valid_answers"])
-    row["also_right"] = tuple(row["also_right"])
+    row["references"] = tuple(row["references"])
     return Example(**row)
 
 

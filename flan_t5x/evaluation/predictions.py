@@ -193,7 +193,7 @@ def _asked(task: TaskDefinition, split: str) -> tuple[list[dict[str, Any]], list
                 "inputs": made.inputs,
                 "targets": made.targets,
                 "valid_answers": made.valid_answers,
-                "also_right": row.also_right,
+                "references": row.references,
             }
         )
     return asked, unusable

@@ -117,13 +117,13 @@ def score_task(
 ) -> TaskScore:
     """Scores the predictions for a task's rows.
 
-    Where a row has several right answers ("also_right"), each metric takes the one that is best
+    Where a row has several right answers ("references"), each metric takes the one that is best
     for it, row by row (Rajpurkar et al. 2016).
 
     Args:
         task: names extractor and metrics.
         rows: "id", "inputs", "targets" of each, and where there are any "valid_answers",
-            "also_right", "left_out" and "words_cut", as the token cache keeps them.
+            "references", "left_out" and "words_cut", as the token cache keeps them.
         predictions: a text for each row.
         log_probs: likewise; NaN where there is none.
         samples: how many examples the result keeps; None for all.
@@ -131,7 +131,7 @@ def score_task(
     extract = EXTRACTORS[task.extract]
     cot = task.format.endswith("_cot")
     right = [
-        [extract(str(text)) for text in (row["targets"], *_list(row.get("also_right")))]
+        [extract(str(text)) for text in (row["targets"], *_list(row.get("references")))]
         for row in rows
     ]
     extracted = [extract(text) for text in predictions]

@@ -66,7 +66,7 @@ def test_tydiqa(toy_data: Path) -> None:
     unanswerable, row = task.source.read("validation", 0, 2)
     assert isinstance(unanswerable, BadRow)
     assert unanswerable.reason == "unanswerable"
-    assert row.also_right == ("Iso järvi",)  # type: ignore[union-attr]
+    assert row.references == ("Iso järvi",)  # type: ignore[union-attr]
 
 
 def test_mgsm_and_gsm8k(toy_data: Path) -> None:
