@@ -14,7 +14,6 @@ number of runs and processes.
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -24,6 +23,7 @@ from flan_t5x.data.cache_estimate import Estimate, measure
 from flan_t5x.data.cache_open import Key, looks_missing, open_entries, reasons, reopened
 from flan_t5x.data.cache_plan import CacheSpec, plan
 from flan_t5x.data.cache_records import CachedSplit, TokenExample
+from flan_t5x.files import CACHE_VARIABLE, default_cache_dir
 
 __all__ = [
     "CACHE_VARIABLE",
@@ -36,14 +36,7 @@ __all__ = [
     "estimate",
 ]
 
-CACHE_VARIABLE = "FLAN_T5X_CACHE_DIR"
-
 _log = logging.getLogger(__name__)
-
-
-def default_cache_dir() -> str:
-    """$FLAN_T5X_CACHE_DIR, else ``~/.cache/flan_t5x``: shared by all runs of a user."""
-    return os.environ.get(CACHE_VARIABLE) or str(Path("~/.cache/flan_t5x").expanduser())
 
 
 def ensure_cached(

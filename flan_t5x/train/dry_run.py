@@ -9,7 +9,7 @@ from flan_t5x.data.build import describe
 from flan_t5x.data.task_sets import evaluation_tasks, mixture_table
 from flan_t5x.train import job
 from flan_t5x.train.job import Run
-from flan_t5x.train.step import MODEL_FEATURES, compile_step
+from flan_t5x.train.step import abstract_batch, compile_step
 
 
 def describe_run(run: Run) -> None:
@@ -67,14 +67,8 @@ def _bytes_per_device(tree: object) -> int:
 
 def _lower(run: Run) -> None:
     """Traces the sharded step on abstract arguments: every shape meets every other one."""
-    network, lengths = run.network, run.data.task_feature_lengths
-    batch = {
-        name: jax.ShapeDtypeStruct(
-            (run.batch_size, lengths["inputs" if name.startswith("encoder") else "targets"]),
-            np.int32,
-        )
-        for name in MODEL_FEATURES
-    }
+    network = run.network
+    batch = abstract_batch(run.batch_size, run.data.task_feature_lengths, network.mesh)
     step = compile_step(
         network.model,
         network.optimizer,

@@ -37,7 +37,14 @@ from flan_t5x.train.run_dir import RunDirectory
 from flan_t5x.train.selection import Selection, write_final
 from flan_t5x.train.signals import StopRequest
 from flan_t5x.train.state import TrainState, create_state
-from flan_t5x.train.step import MODEL_FEATURES, StepConfig, check_batch, compile_step
+from flan_t5x.train.step import (
+    MODEL_FEATURES,
+    StepConfig,
+    abstract_batch,
+    check_batch,
+    compile_step,
+    compiling_ahead,
+)
 
 FINAL = "final.json"
 
@@ -197,6 +204,7 @@ def _train(
         mesh=network.mesh,
         shardings=network.shardings,
     )
+    shapes = abstract_batch(run.batch_size, run.data.task_feature_lengths, network.mesh)
     place = job.BatchPlacer(network.mesh, batch_size=run.batch_size, features=MODEL_FEATURES)
     with contextlib.ExitStack() as stack:
         stop = stack.enter_context(StopRequest())
@@ -207,6 +215,8 @@ def _train(
         )
         meter = StepMeter(run.log_period, stream=stream, writer=writer, progress=progress)
         batches = stack.enter_context(Prefetcher(stream, position, rows=place.rows))
+        if first < run.train_steps:
+            compiled = stack.enter_context(compiling_ahead(step, network.abstract, shapes))
         for number in range(first, run.train_steps + 1):
             last = number == run.train_steps
             stopping = not last and _asked_to_stop(stop, number, run.log_period)
@@ -223,7 +233,7 @@ def _train(
             if last or stopping:
                 break
             batch, after = batches.next()
-            state, metrics = step(state, place(batch))
+            state, metrics = compiled()(state, place(batch))
             meter.add(number + 1, metrics, waited=batches.last_wait_seconds, position=position)
             position = after
         meter.flush()
