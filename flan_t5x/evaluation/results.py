@@ -12,9 +12,8 @@ from flan_t5x.evaluation.aggregates import Aggregate, aggregates_of, relevant
 from flan_t5x.evaluation.bootstrap import RESAMPLES, interval, resampled_means
 from flan_t5x.evaluation.scoring import EvaluationResult, ScoredExample, TaskScore
 
-RESULTS = "results.json"
 PREDICTIONS = "predictions.jsonl"
-"""What an evaluation leaves in its folder."""
+"""Where an evaluation leaves `prediction_lines`."""
 
 _FLAN = "Flan-T5-"
 _WIDTH = 44

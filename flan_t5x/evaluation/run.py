@@ -18,18 +18,14 @@ from flan_t5x.errors import UserError, require_count
 from flan_t5x.evaluation.generation import Generator
 from flan_t5x.evaluation.heldout import EvaluationResult, HeldOut, standard_error
 from flan_t5x.evaluation.loaded import load_model
-from flan_t5x.evaluation.results import (
-    PREDICTIONS,
-    RESULTS,
-    finite,
-    prediction_lines,
-    result_record,
-    result_table,
-)
+from flan_t5x.evaluation.results import finite, prediction_lines, result_record, result_table
 from flan_t5x.files import whole_file, write_whole
 from flan_t5x.model.config import T5Config
 from flan_t5x.parallel import distributed
 from flan_t5x.parallel.rules import Rules
+
+RESULTS = "results.json"
+PREDICTIONS = "predictions.jsonl"
 
 
 def evaluate(
