@@ -2,9 +2,10 @@
 
 Wei et al. 2022 hold a cluster out (`flan2021_without_{cluster}` trains on the rest), and score it
 under several templates: the mean over templates is what a user who writes a prompt may expect, the
-best is what a tuned prompt reaches. Tasks are ``flaneval_{key}_t{i}``: the i-th zero-shot wording
-with options of `flan_tasks.muffin`, for all rows. Mixtures are ``flaneval_cluster_{cluster}`` and
-``flaneval_suite``; figures over templates are in `flan_tasks.aggregates`.
+best, picked on the very rows that are scored, bounds what a tuned prompt reaches. Tasks are
+``flaneval_{key}_t{i}``: the i-th zero-shot wording with options of `flan_tasks.muffin`, for all
+rows. Mixtures are ``flaneval_cluster_{cluster}`` and ``flaneval_suite``; figures over templates are
+in `flan_tasks.aggregates`.
 
 ``flaneval_held_in`` scores the training tasks of Muffin themselves, zero-shot and few-shot with
 options, on their validation or test rows.

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 
 from flan_t5x.data.definitions import AggregateDefinition, AggregatePart, MixtureDefinition
-from flan_t5x.data.registry import aggregates_module, get_mixture, mixture_names
+from flan_t5x.data.registry import aggregates_module, get_mixture, is_task, mixture_names
 from flan_t5x.errors import UserError, nearest
 
 
@@ -52,7 +52,7 @@ def tasks_in(mixture: MixtureDefinition, above: tuple[str, ...] = ()) -> Iterato
     if mixture.name in above:
         raise UserError(f"mixture {mixture.name!r} holds itself: {' -> '.join(above)}")
     for part in mixture.parts:
-        if part.name == mixture.name:  # a task by itself
+        if is_task(part.name):
             yield part.name
         else:
             yield from tasks_in(get_mixture(part.name), (*above, mixture.name))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flan_t5x.data.registry import get_mixture, get_task
+from flan_t5x.data.registry import get_mixture, get_task, is_task
 from flan_t5x.errors import UserError
 
 
@@ -24,9 +24,9 @@ def refuse_training(name: str) -> None:
 
 def _evaluation_only(name: str, above: tuple[str, ...]) -> str | None:
     """The name itself or the first part below it that is for evaluation only."""
-    mixture = get_mixture(name)
-    if [part.name for part in mixture.parts] == [name]:  # a task by itself
+    if is_task(name):
         return name if get_task(name).evaluation_only else None
+    mixture = get_mixture(name)
     if mixture.evaluation_only:
         return name
     if name in above:  # it holds itself, which `resolve` refuses

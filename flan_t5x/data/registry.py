@@ -44,6 +44,7 @@ __all__ = [
     "draws_before_repeat",
     "get_mixture",
     "get_task",
+    "is_task",
     "missing_data",
     "missing_text",
     "mixture_names",
@@ -196,6 +197,12 @@ def get_mixture(name: str) -> MixtureDefinition:
 def _unknown(kind: str, name: str, known: list[str]) -> UserError:
     hint = nearest(name, known) or "`flan-t5x tasks list` shows all names."
     return UserError(f"there is no {kind} named {name!r}; {hint}")
+
+
+def is_task(name: str) -> bool:
+    """Whether a task has that name; it is not made, and a mixture's name or nobody's is none."""
+    _registry.load_for(name)
+    return name in _registry.tasks or name in _registry.makers
 
 
 def aggregates_module() -> ModuleType:

@@ -163,7 +163,14 @@ def test_mixtures_have_the_published_tasks() -> None:
 def test_no_benchmark_is_trained_on() -> None:
     names = [name for name in task_names() if name.split("_")[0] in BENCHMARKS]
     assert len(names) > 1_500
-    for name in (*names[::50], "mmlu_cot_2shot", "flaneval_suite", "held_out_six", "mini_heldout"):
+    for name in (
+        *names[::50],
+        "mmlu_cot_2shot",
+        "flaneval_suite",
+        "held_out_six",
+        "mini_heldout",
+        "cot_gsm8k_test_zs_cot",
+    ):
         with pytest.raises(UserError, match=f"'{name}' is for evaluation only and is never"):
             refuse_training(name)
     for name in ("flan2022_b", "mini_flan", "mini_opposite_zs", "cot_gsm8k_zs_cot"):
