@@ -31,6 +31,7 @@ from flan_t5x.data.cache_units import (
     part_of,
 )
 from flan_t5x.data.definitions import BadRow, Example, RowError, TaskDefinition
+from flan_t5x.data.example_info import example_info
 from flan_t5x.data.fewshot import ExemplarPool
 from flan_t5x.data.formats import NO_EXEMPLAR_FITS, Rendered, render
 from flan_t5x.data.vocabulary import Vocabulary
@@ -187,35 +188,25 @@ class ShardBuilder:
                 detail = f"{len(ids)} tokens, {settings.input_length} kept"
                 report.alter("truncated inputs", row.id, detail)
                 ids = [*ids[: settings.input_length - 1], vocabulary.eos_id]
+            _report_fitting(rendered, row.id, report)
             if rendered.format != task.format:
                 report.alter(NO_EXEMPLAR_FITS, row.id, f"rendered as {rendered.format}")
             report.kept += 1
-            info = _info(row, rendered) if with_info else None
+            info = example_info(row, rendered) if with_info else None
             yield (len(ids), len(target_ids)), encode_record(ids, target_ids, info)
 
 
-def _info(row: Example, rendered: Rendered) -> dict[str, Any]:
-    """What scoring and provenance need beside the tokens."""
-    more: dict[str, Any] = {}
-    classes = row.valid_answers or row.options
-    if rendered.valid_answers and rendered.valid_answers != classes:
-        more["classes"] = list(classes)  # what the markers in valid_answers stand for
-    if rendered.references:
-        more["references"] = list(rendered.references)
-    if row.group:
-        more["group"] = row.group
-    return {
-        "id": row.id,
-        "inputs": rendered.inputs,
-        "targets": rendered.targets,
-        "answer": row.answer,
-        "valid_answers": list(rendered.valid_answers),
-        "template": rendered.template,
-        "format": rendered.format,
-        "exemplar_ids": list(rendered.exemplar_ids),
-        "option_style": rendered.option_style,
-        **more,
-    }
+LEFT_OUT = "exemplars left out"
+QUESTION_CUT = "question cut"
+"""Reasons under which fixed prompts that had no room are counted."""
+
+
+def _report_fitting(rendered: Rendered, row: str, report: RowReport) -> None:
+    if rendered.left_out:
+        shown = len(rendered.exemplar_ids)
+        report.alter(LEFT_OUT, row, f"{shown} of {shown + rendered.left_out} shown")
+    if rendered.words_cut:
+        report.alter(QUESTION_CUT, row, f"{rendered.words_cut} words")
 
 
 def _chosen(task: TaskDefinition, unit: Unit) -> Iterator[Example | BadRow]:

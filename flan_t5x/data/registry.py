@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 from flan_t5x.data.definitions import (
     Format,
@@ -39,10 +40,12 @@ __all__ = [
     "MixtureRow",
     "Repeat",
     "WeightedTask",
+    "aggregates_module",
     "describe_mixture",
     "draws_before_repeat",
     "get_mixture",
     "get_task",
+    "is_task",
     "missing_data",
     "missing_text",
     "mixture_names",
@@ -197,6 +200,17 @@ def get_mixture(name: str) -> MixtureDefinition:
 def _unknown(kind: str, name: str, known: list[str]) -> UserError:
     hint = nearest(name, known) or "`flan-t5x tasks list` shows all names."
     return UserError(f"there is no {kind} named {name!r}; {hint}")
+
+
+def is_task(name: str) -> bool:
+    """Whether a task has that name; it is not made, and a mixture's name or nobody's is none."""
+    _registry.load_for(name)
+    return name in _registry.tasks or name in _registry.makers
+
+
+def aggregates_module() -> ModuleType:
+    """Where figures over several scores are defined; see `data.aggregates`."""
+    return importlib.import_module(importlib.import_module(_TASKS_PACKAGE).AGGREGATES)
 
 
 def task_names() -> list[str]:

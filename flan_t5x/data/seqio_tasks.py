@@ -113,6 +113,7 @@ def _to_json(example: Example) -> str:
             "options": example.options,
             "rationale": example.rationale,
             "valid_answers": example.valid_answers,
+            "references": example.references,
         }
     )
 
@@ -121,6 +122,7 @@ def _from_json(text: bytes) -> Example:
     row = json.loads(text)
     row["options"] = tuple(row["options"])
     row["valid_answers"] = tuple(row["valid_answers"])
+    row["references"] = tuple(row["references"])
     return Example(**row)
 
 

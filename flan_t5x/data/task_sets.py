@@ -12,7 +12,6 @@ from flan_t5x.data.cache import CachedSplit, CacheSpec, ensure_cached
 from flan_t5x.data.definitions import TaskDefinition
 from flan_t5x.data.registry import WeightedTask, describe_mixture, resolve
 from flan_t5x.errors import UserError, nearest
-from flan_t5x.parallel import distributed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +65,8 @@ def open_cache(
     With several processes the first one builds; the others open what it left, or build their
     own where the folder is not shared.
     """
+    from flan_t5x.parallel import distributed  # jax, which naming tasks does not need
+
     if distributed.is_lead():
         found = prepare_cache(spec, cache_dir, num_workers=num_workers, console=console)
     distributed.barrier("flan_t5x_cache_built")

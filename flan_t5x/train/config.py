@@ -12,6 +12,9 @@ from flan_t5x.errors import UserError, nearest, require_count
 SELECTION = "selection"
 """Label of the held-out set that picks the checkpoint."""
 
+AVERAGE = "average"
+"""Name of the default selection metric: the unweighted mean of the held-out tasks' scores."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DataConfig:
@@ -95,11 +98,16 @@ class DataConfig:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EvalConfig:
-    """Held-out evaluation during training; its average picks the checkpoint.
+    """Held-out evaluation during training; one figure of it picks the checkpoint.
 
     Attributes:
-        mixture_or_task_name: held-out tasks; their unweighted mean is the selection metric.
-        split: selects; a test split is refused here.
+        mixture_or_task_name: held-out tasks.
+        split: selects; a test split is refused here, and so are "published" and
+            "published_test", the benchmarks' splits of published tables, which hold test sets.
+        metric: what picks the checkpoint: "average", the unweighted mean of the held-out tasks'
+            scores, or the name of a figure over them, e.g. "normalized_average" or a mixture.
+        allow_test_selection: select on a test split after all, as Chung et al. 2022 do; best.json
+            and the last line of the run say so.
         period: steps between evaluations; also done at the first and the last step.
         examples_per_task: the first so many examples of each task.
         batch_size: rows decoded together.
@@ -112,6 +120,8 @@ class EvalConfig:
 
     mixture_or_task_name: str
     split: str = "validation"
+    metric: str = AVERAGE
+    allow_test_selection: bool = False
     period: int = 1000
     examples_per_task: int = 64
     batch_size: int = 64
@@ -123,10 +133,11 @@ class EvalConfig:
     def __post_init__(self) -> None:
         for name in ("period", "examples_per_task", "batch_size", "final_examples_per_task"):
             require_count(f"EvalConfig.{name}", getattr(self, name))
-        if self.split.startswith("test"):
+        if self.selects_on_test and not self.allow_test_selection:
             raise UserError(
                 f"EvalConfig.split = {self.split!r}: a test split must not pick the checkpoint; "
-                "use 'validation', and name the test split in EvalConfig.final"
+                "use 'validation', and name the test split in EvalConfig.final (or set "
+                "EvalConfig.allow_test_selection, which the results will say)"
             )
         for entry in self.final:
             if len(entry) != 3 or not all(isinstance(part, str) for part in entry):
@@ -139,6 +150,11 @@ class EvalConfig:
                 f"EvalConfig.final has the labels {labels}; each must be its own, and "
                 f"{SELECTION!r} is taken by the set that picks the checkpoint"
             )
+
+    @property
+    def selects_on_test(self) -> bool:
+        """Whether what picks the checkpoint holds rows of a test set."""
+        return self.split.startswith(("test", "published"))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -24,7 +24,7 @@ def describe_run(run: Run) -> None:
     sets = [tasks]
     if run.evaluation is not None:
         config = run.evaluation
-        sets.append(evaluation_tasks(config.mixture_or_task_name, config.split))
+        sets.append(job.selecting_tasks(config))
         sets += [evaluation_tasks(name, split) for _, name, split in config.final]
         sets = [tasks, *(job.without_excluded(one, run.data) for one in sets[1:])]
     _print(run, mixture_table(tasks))

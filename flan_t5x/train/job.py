@@ -14,8 +14,10 @@ from jax.sharding import Mesh
 from rich.console import Console
 
 from flan_t5x.checkpoint.initial import load_initial, load_initial_moments
+from flan_t5x.data.aggregates import get_aggregate
 from flan_t5x.data.cache import CachedSplit, CacheSpec, Estimate, estimate
 from flan_t5x.data.definitions import MixtureDefinition
+from flan_t5x.data.evaluation_only import refuse_training
 from flan_t5x.data.pipeline import Stream
 from flan_t5x.data.registry import (
     WeightedTask,
@@ -27,15 +29,22 @@ from flan_t5x.data.registry import (
 )
 from flan_t5x.data.rendered_tasks import register_dump
 from flan_t5x.data.sources.excluding import exclude_rows, exclusion_text
-from flan_t5x.data.task_sets import TaskSet
+from flan_t5x.data.task_sets import TaskSet, evaluation_tasks
 from flan_t5x.data.vocabulary import Vocabulary, resolve_vocabulary
 from flan_t5x.errors import UserError
+from flan_t5x.evaluation.aggregates import require_parts
 from flan_t5x.evaluation.generation import Generator
 from flan_t5x.evaluation.heldout import HeldOut
 from flan_t5x.model.config import T5Config
 from flan_t5x.model.model import Model, Params
 from flan_t5x.parallel.rules import Rules, batch_sharding
-from flan_t5x.train.config import CheckpointConfig, DataConfig, EvalConfig, WatchdogConfig
+from flan_t5x.train.config import (
+    AVERAGE,
+    CheckpointConfig,
+    DataConfig,
+    EvalConfig,
+    WatchdogConfig,
+)
 from flan_t5x.train.state import TrainState, abstract_state, state_shardings
 from flan_t5x.train.step import StepConfig
 
@@ -110,6 +119,7 @@ def training_tasks(data: DataConfig) -> TaskSet:
         )
         for name, path in data.rendered.items()
     ]
+    refuse_training(data.mixture_or_task_name)
     weighted = resolve(data.mixture_or_task_name, allow_missing=data.allow_missing_tasks)
     if dumps and data.mixture_or_task_name not in data.rendered:
         weighted = _mixed(weighted, _of_dumps(dumps), share=data.rendered_share)
@@ -162,6 +172,18 @@ def without_excluded(tasks: TaskSet, data: DataConfig) -> TaskSet:
     rates = [w.rate for w in tasks.weighted]
     weighted = tuple(WeightedTask(task, rate) for task, rate in zip(changed, rates, strict=True))
     return TaskSet(tasks.name, tasks.split, weighted)
+
+
+def selecting_tasks(config: EvalConfig) -> TaskSet:
+    """What picks the checkpoint.
+
+    Raises:
+        UserError: as `evaluation_tasks`; or the metric is unknown, or needs tasks beyond these.
+    """
+    tasks = evaluation_tasks(config.mixture_or_task_name, config.split)
+    if config.metric != AVERAGE:
+        require_parts(get_aggregate(config.metric), [task.name for task in tasks.tasks])
+    return tasks
 
 
 def first_weights(run: Run, *, vocabulary: str) -> tuple[Params, Any] | None:

@@ -28,6 +28,7 @@ from flan_t5x.parallel.rules import Rules, resolve_rules
 from flan_t5x.parallel.together import failing_together
 from flan_t5x.train import job
 from flan_t5x.train.config import (
+    AVERAGE,
     SELECTION,
     CheckpointConfig,
     DataConfig,
@@ -43,7 +44,7 @@ from flan_t5x.train.metric_writers import MetricWriter
 from flan_t5x.train.progress import Progress
 from flan_t5x.train.repeats import require_few_repeats
 from flan_t5x.train.run_dir import RunDirectory
-from flan_t5x.train.selection import METRIC, Selection, write_final
+from flan_t5x.train.selection import Selection, write_final
 from flan_t5x.train.signals import StopRequest
 from flan_t5x.train.state import TrainState, create_state
 from flan_t5x.train.step import (
@@ -177,7 +178,8 @@ def _run(run: Run) -> TrainResult:
                 say=run.say,
             )
         )
-        identity = Identity.of(stream, splits, heldout.get(SELECTION), vocabulary)
+        metric = run.evaluation.metric if run.evaluation else AVERAGE
+        identity = Identity.of(stream, splits, heldout.get(SELECTION), vocabulary, metric=metric)
         state, position, record = _restore_or_start(run, saved, identity)
         if folder is not None:  # not before: a run that is refused must not rename another's data
             _describe(run, folder, tasks, splits)
@@ -186,6 +188,8 @@ def _run(run: Run) -> TrainResult:
             period=run.evaluation.period if run.evaluation else run.train_steps,
             checkpoints=saved,
             folder=folder,
+            metric=metric,
+            on_test=run.evaluation is not None and run.evaluation.selects_on_test,
             record=record,
         )
         selection.write_best()
@@ -278,7 +282,7 @@ def _evaluation_sets(run: Run) -> dict[str, TaskSet]:
     config = run.evaluation
     if config is None:
         return {}
-    sets = {SELECTION: evaluation_tasks(config.mixture_or_task_name, config.split)}
+    sets = {SELECTION: job.selecting_tasks(config)}
     for label, name, split in config.final:
         sets[label] = evaluation_tasks(name, split)
     return {label: job.without_excluded(tasks, run.data) for label, tasks in sets.items()}
@@ -389,7 +393,9 @@ def _evaluate_best(
         write_final(folder.path / FINAL, step=best["step"], results=results)
     start = selection.record[0]
     run.say(
-        f"best step {best['step']}: {METRIC} {best['value']:.4f} "
+        f"best step {best['step']}: {selection.metric} {best['value']:.4f} "
         f"(step {start['step']}: {start['value']:.4f}); checkpoint in {saved.directory}, "
         f"record in {run.path / 'best.json'}"
     )
+    if selection.warning():
+        run.say(selection.warning())

@@ -113,6 +113,7 @@ def _gsm8k_test(format: Format) -> TaskDefinition:
         format=format,
         extract="cot_number",
         group="gsm8k_test",
+        evaluation_only=True,
     )
 
 

@@ -17,7 +17,17 @@ PROCESSES = ["--coordinator_address", "--process_count", "--process_index", "--j
 SURFACE = {
     "flan-t5x": ["--version", "COMMAND", "--verbose"],
     "flan-t5x train": [*GIN, *TASKS, *PROCESSES, "--dry_run", "--verbose"],
-    "flan-t5x eval": [*GIN, *TASKS, *PROCESSES, "--verbose"],
+    "flan-t5x eval": [
+        *GIN,
+        *TASKS,
+        *PROCESSES,
+        "--predictions",
+        "--task",
+        "--split",
+        "--compare",
+        "--json",
+        "--verbose",
+    ],
     "flan-t5x infer": [*GIN, *TASKS, *PROCESSES, "--verbose"],
     "flan-t5x cache": [*GIN, *TASKS, "--runner", "--runner_option", "--verbose"],
     "flan-t5x tasks": ["PART", "--verbose"],

@@ -73,7 +73,8 @@ def test_table_and_files(run: Run, tmp_path: Path, checkpoint: str) -> None:
     ]
     for row in rows:
         assert set(row) == {
-            "task", "id", "inputs", "target", "prediction", "extracted", "correct", "log_prob",
+            "task", "id", "inputs", "target", "prediction", "extracted", "correct", "score",
+            "failure", "log_prob",
         }  # fmt: skip
         assert row["log_prob"] < 0
     for name, task in record["tasks"].items():

@@ -50,6 +50,18 @@ CASES = {
     "unknown held-out mixture": Case(("--gin.EVAL_MIXTURE=smal",), ("'smal'", "'small'")),
     "split that is not there": Case(("--gin.EvalConfig.split=val",), ("'val'", "validation")),
     "a test split that would select": Case(("--gin.EvalConfig.split=test",), ("'test'", "final")),
+    "a published split that would select": Case(
+        ("--gin.EvalConfig.split=published",), ("'published'", "allow_test_selection")
+    ),
+    "unknown selection metric": Case(
+        ("--gin.EvalConfig.metric=normalised_average",), ("'normalized_average'",)
+    ),
+    "a metric of tasks that are not evaluated": Case(
+        ("--gin.EvalConfig.metric=tydiqa",), ("'tydiqa'", "undefined without", "tydiqa_ar_direct")
+    ),
+    "training on a benchmark": Case(
+        ("--gin.MIXTURE_OR_TASK_NAME=mmlu_direct",), ("'mmlu_direct'", "never trained on")
+    ),
     "missing task module": Case(("--task_module=no_such",), ("no_such",)),
     "missing vocabulary": Case(("--gin.VOCABULARY={tmp}/no.model",), ("{tmp}/no.model",)),
     "vocabulary too large for the model": Case(
