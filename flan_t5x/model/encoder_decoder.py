@@ -101,13 +101,17 @@ class DecoderLayer(nnx.Module):
         *,
         slot: Int[Array, ""],
         bias: Float[Array, "1 heads 1 slots"],
-        mask: Bool[Array, "#batch 1 #beams slots"],
+        mask: Bool[Array, "#rows 1 #beams slots"],
         cross_mask: Bool[Array, "batch 1 1 inputs"],
     ) -> tuple[Float[Array, "batch beams dim"], KeyValues]:
-        """One new token of every sequence, and the past with it; see `Attention.decode`."""
-        x = self.pre_self_attention_layer_norm(y)
+        """One new token of every sequence, and the past with it; see `Attention.decode`.
+
+        `past` has a row per prompt, which its beams share, or one per sequence: samples have
+        nothing in common but the prompt.
+        """
+        x = self.pre_self_attention_layer_norm(y).reshape(past.key.shape[0], -1, y.shape[-1])
         x, past = self.self_attention.decode(x, past, slot=slot, bias=bias, mask=mask)
-        y = y + x
+        y = y + x.reshape(y.shape)
         x = self.pre_cross_attention_layer_norm(y)
         y = y + self.encoder_decoder_attention.decode_cross(x, cross, mask=cross_mask)
         return y + self.mlp(self.pre_mlp_layer_norm(y), Dropout(0.0, None)), past
