@@ -216,12 +216,19 @@ class Decoder(nnx.Module):
         segment_ids: Int[Array, "batch length"],
         encoder_segment_ids: Int[Array, "batch inputs"],
         dropout: Dropout,
+        cross_segment_ids: Int[Array, "batch length"] | None = None,
     ) -> Float[Array, "batch length dim"]:
-        """Teacher-forced features before the output layer."""
+        """Teacher-forced features before the output layer.
+
+        `cross_segment_ids` are the segments as cross-attention sees them, where they differ:
+        several sequences of one row may all read one prompt.
+        """
+        if cross_segment_ids is None:
+            cross_segment_ids = segment_ids
         length = y.shape[1]
         bias = self.relpos_bias(length, length)
         mask = segment_mask(segment_ids, segment_ids) & jnp.tri(length, dtype=bool)
-        cross_mask = segment_mask(segment_ids, encoder_segment_ids)
+        cross_mask = segment_mask(cross_segment_ids, encoder_segment_ids)
         inner = dropout.fold(1)
 
         def step(layer: DecoderLayer, y: jax.Array, _: None, n: jax.Array) -> tuple[Any, None]:
