@@ -112,7 +112,9 @@ def log_likelihood(model: Any, prompt: np.ndarray, text: list[int], most: int) -
 
 def score(model: Any, prompt: np.ndarray, labels: np.ndarray) -> float:
     with torch.no_grad():
-        logits = model(**padded([prompt]), labels=torch.tensor(labels[None], dtype=torch.long)).logits[0]
+        logits = model(
+            **padded([prompt]), labels=torch.tensor(labels[None], dtype=torch.long)
+        ).logits[0]
     log_probs = torch.log_softmax(logits.double(), -1)
     return float(log_probs[range(len(labels)), labels].sum())
 
