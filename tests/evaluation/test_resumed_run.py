@@ -91,9 +91,7 @@ def rows(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / PREDICTIONS).read_text().splitlines()]
 
 
-@pytest.mark.parametrize(
-    "how", [{}, SAMPLED, {"scoring": "rank_normalized"}], ids=["generate", "samples", "rank"]
-)
+@pytest.mark.parametrize("how", [SAMPLED, {"scoring": "rank_normalized"}], ids=["samples", "rank"])
 def test_interrupted_anywhere_it_ends_with_the_same_files(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: dict[str, Any]
 ) -> None:
@@ -263,12 +261,12 @@ def test_programs_are_one_per_bucket(run: Run, monkeypatch: pytest.MonkeyPatch) 
             kind.__name__,
             lambda *args, kind=kind, **more: made.append(kind(*args, **more)) or made[-1],
         )
-    (result,) = run(examples_per_task=12, max_batch_tokens=96, max_decode_length=3).values()
+    (result,) = run(max_batch_tokens=96, max_decode_length=3).values()
     (generator,) = [g for g in made if g.compilations]
     buckets = generator.buckets
     assert buckets.rows == {32: 3, 64: 1, 96: 1}
     assert 1 < generator.compilations == result.compilations <= len(buckets.lengths)
-    (ranked,) = run(examples_per_task=12, max_decode_length=3, scoring="rank").values()
+    (ranked,) = run(max_decode_length=3, scoring="rank").values()
     (ranker,) = [r for r in made if isinstance(r, Ranker)]
     assert ranker.compilations == ranked.compilations <= len(buckets.lengths), "one option bucket"
 
