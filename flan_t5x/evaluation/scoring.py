@@ -109,6 +109,59 @@ class EvaluationResult:
         return {t.name: t.score for t in self.tasks}
 
 
+class AnswerKey:
+    """What is right for each row of a task, extracted once, to score any answers to them.
+
+    Args:
+        task: names extractor and metrics.
+        rows: what `flan_t5x.data.example_info` says of each.
+
+    Attributes:
+        golds: the target of each row.
+        valid: all valid answers of each, empty where the space is open.
+    """
+
+    def __init__(self, task: TaskDefinition, rows: Sequence[Mapping[str, object]]) -> None:
+        extract = EXTRACTORS[task.extract]
+        self._task, self._rows = task, rows
+        self.golds = [extract(str(row["targets"])) for row in rows]
+        self.valid = [[extract(str(v)) for v in _list(row.get("valid_answers"))] for row in rows]
+        self._right: list[Target] = [
+            _accepted(gold, row, extract) for gold, row in zip(self.golds, rows, strict=True)
+        ]
+
+    def metrics(self, said: Sequence[str]) -> dict[str, float]:
+        """All metrics of the task over all rows, the score first; `said` is extracted answers."""
+        found: dict[str, float] = {}
+        for name in self._task.metrics:
+            if name in BY_GROUP:
+                groups = [str(row.get("group") or row.get("id")) for row in self._rows]
+                found.update(all_of_group(self._right, said, groups))
+            elif name in BY_CLASS:
+                found.update(METRICS[name](*self._as_classes(said)))
+            else:
+                found.update(METRICS[name](self._right, said))
+        return found
+
+    def alone(self, said: Sequence[str]) -> list[float]:
+        """The first metric of each answer alone; one of classes has none, so accuracy."""
+        first = self._task.metrics[0]
+        metric = METRICS["accuracy" if first in BY_CLASS else first]
+        return [
+            next(iter(metric([target], [text]).values()))
+            for target, text in zip(self._right, said, strict=True)
+        ]
+
+    def _as_classes(self, said: Sequence[str]) -> tuple[list[str], list[str]]:
+        """Targets and answers in the classes' own words, whatever marker a prompt gave them."""
+        names = [
+            dict(zip(markers, map(str, _list(row.get("classes"))), strict=False))
+            for markers, row in zip(self.valid, self._rows, strict=True)
+        ]
+        golds = [of.get(gold, gold) for of, gold in zip(names, self.golds, strict=True)]
+        return golds, [of.get(text, text) for of, text in zip(names, said, strict=True)]
+
+
 def score_task(
     task: TaskDefinition,
     rows: Sequence[Mapping[str, object]],
@@ -126,12 +179,10 @@ def score_task(
         log_probs: likewise; NaN where there is none.
         samples: how many examples the result keeps; None for all.
     """
+    key = AnswerKey(task, rows)
     extract = EXTRACTORS[task.extract]
-    golds = [extract(str(row["targets"])) for row in rows]
-    valid = [[extract(str(v)) for v in _list(row.get("valid_answers"))] for row in rows]
-    right = [_accepted(gold, row, extract) for gold, row in zip(golds, rows, strict=True)]
     said = [extract(text) for text in predictions]
-    alone = _alone(task, right, said)
+    alone = key.alone(said)
     cot = task.format.endswith("_cot")
     failures = [failure(task.extract, text, cot=cot) for text in predictions]
     kept = tuple(
@@ -148,55 +199,19 @@ def score_task(
         )
         for i in range(len(rows))[:samples]
     )
-    metrics = _metrics(task, rows, golds, valid, right, said)
+    metrics = key.metrics(said)
     return TaskScore(
         name=task.name,
         group=task.group,
         metrics=metrics,
         score=next(iter(metrics.values())),
-        baseline=baseline(golds, valid),
+        baseline=baseline(key.golds, key.valid),
         num_examples=len(rows),
         samples=kept,
         example_scores=tuple(alone),
         failures=dict(sorted(Counter(filter(None, failures)).items())),
         fitted=_fitted(rows),
     )
-
-
-def _metrics(
-    task: TaskDefinition,
-    rows: Sequence[Mapping[str, object]],
-    golds: Sequence[str],
-    valid: Sequence[Sequence[str]],
-    right: Sequence[Target],
-    said: Sequence[str],
-) -> dict[str, float]:
-    """All metrics of a task, each over all rows."""
-    as_class = [
-        dict(zip(markers, map(str, _list(row.get("classes"))), strict=False))
-        for markers, row in zip(valid, rows, strict=True)
-    ]
-    metrics: dict[str, float] = {}
-    for name in task.metrics:
-        if name in BY_GROUP:
-            groups = [str(row.get("group") or row.get("id")) for row in rows]
-            metrics.update(all_of_group(right, said, groups))
-        elif name in BY_CLASS:
-            classes = [names.get(gold, gold) for names, gold in zip(as_class, golds, strict=True)]
-            named = [names.get(text, text) for names, text in zip(as_class, said, strict=True)]
-            metrics.update(METRICS[name](classes, named))
-        else:
-            metrics.update(METRICS[name](right, said))
-    return metrics
-
-
-def _alone(task: TaskDefinition, right: Sequence[Target], said: Sequence[str]) -> list[float]:
-    """The first metric of each example alone; a metric of classes has none, so accuracy."""
-    first = METRICS["accuracy" if task.metrics[0] in BY_CLASS else task.metrics[0]]
-    return [
-        next(iter(first([target], [text]).values()))
-        for target, text in zip(right, said, strict=True)
-    ]
 
 
 def standard_error(result: EvaluationResult) -> float:
