@@ -8,7 +8,8 @@ Precedence, highest first:
    b. ``hf://org/name``: fetched from the Hugging Face hub, then as c;
    c. what `convert.sniff` knows as another system's: a Hugging Face folder, or T5X, local or
       ``gs://...``;
-   d. a run's model_dir (its best step), a folder of steps, or one step, of this project;
+   d. a run's model_dir (its best step), a folder of steps, or one step, of this project; where
+      it trained adapters, they are merged into the base that it names, which is read by 2;
 3. neither: parameters are drawn from the seed.
 """
 
@@ -21,6 +22,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from flan_t5x.checkpoint.adapter import ADAPTER, AdapterRecord, merged
 from flan_t5x.checkpoint.base import load_base
 from flan_t5x.checkpoint.convert import direct
 from flan_t5x.checkpoint.convert.hub import HUB, download
@@ -69,6 +71,11 @@ def load_initial(
     else:
         folder = find_step(path)
         params, record = read_params(folder), read_extra(folder)
+        if ADAPTER in record:
+            adapter = AdapterRecord.from_json(record[ADAPTER])
+            base = load_initial(adapter.base, abstract_params, vocabulary=vocabulary, config=config)
+            adapter.require_base(base, adapter=str(folder))
+            params = merged(base, params, adapter)
     _require_vocabulary(path, record.get(VOCABULARY), vocabulary)
     if config is not None:
         direct.require_same_model(record.get(MODEL) or {}, config, path=path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 from flan_t5x.errors import UserError
 
 MOST_LISTED = 6
+_SAMPLED = 1024  # values of each parameter that enter a fingerprint
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,15 @@ def named_leaves(tree: Any) -> list[tuple[str, Any]]:
 def state_bytes(tree: Any) -> int:
     """Bytes of all arrays of a tree (whole arrays, whatever their sharding)."""
     return sum(_bytes(leaf) for _, leaf in named_leaves(tree))
+
+
+def params_fingerprint(params: Any) -> str:
+    """Hex digest of the names, shapes, dtypes and first values of a tree of NumPy arrays."""
+    digest = hashlib.sha256()
+    for name, leaf in named_leaves(params):
+        digest.update(f"{name} {leaf.shape} {leaf.dtype}\n".encode())
+        digest.update(np.ravel(leaf)[:_SAMPLED].tobytes())
+    return digest.hexdigest()
 
 
 def require_same_leaves(

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
 from jax.sharding import Mesh
 
 from flan_t5x.checkpoint.initial import load_initial, locate, place_params
-from flan_t5x.checkpoint.leaves import named_leaves
+from flan_t5x.checkpoint.leaves import params_fingerprint
 from flan_t5x.data.vocabulary import Vocabulary, resolve_vocabulary
 from flan_t5x.model.config import T5Config
 from flan_t5x.model.model import Model, Params
 from flan_t5x.parallel.mesh import make_mesh
 from flan_t5x.parallel.rules import Rules, param_shardings, resolve_rules
-
-_SAMPLED = 1024  # values of each parameter that enter the fingerprint
 
 
 @dataclass(frozen=True)
@@ -75,14 +71,6 @@ def load_model(
     params = load_initial(
         checkpoint, model.abstract_params, vocabulary=found.fingerprint(), config=config
     )
-    digest = _fingerprint(params)
+    digest = params_fingerprint(params)
     placed = place_params(params, shardings)
     return LoadedModel(model, placed, device_mesh, found, checkpoint, digest)
-
-
-def _fingerprint(params: Params) -> str:
-    digest = hashlib.sha256()
-    for name, leaf in named_leaves(params):
-        digest.update(f"{name} {leaf.shape} {leaf.dtype}\n".encode())
-        digest.update(np.ravel(leaf)[:_SAMPLED].tobytes())
-    return digest.hexdigest()

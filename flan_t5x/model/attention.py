@@ -105,9 +105,7 @@ class Attention(nnx.Module):
         """Splits the joined width into heads."""
         return x.reshape(*x.shape[:-1], self.num_heads, self.head_dim)
 
-    def keys(
-        self, x: Float[Array, "batch length dim"], dropout: Dropout = NO_DROPOUT
-    ) -> KeyValues:
+    def keys(self, x: Float[Array, "batch length dim"], dropout: Dropout = NO_DROPOUT) -> KeyValues:
         """Keys and values of x."""
         key, value = self.key(x, dropout, 1), self.value(x, dropout, 2)
         return KeyValues(self.heads(key), self.heads(value))

@@ -120,6 +120,8 @@ class Dense(nnx.Module):
     """
 
     lora: LoraConfig | None = None
+    lora_a: nnx.Param[jax.Array]
+    lora_b: nnx.Param[jax.Array]
 
     def __init__(
         self,

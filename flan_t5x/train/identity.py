@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
+from flan_t5x.checkpoint.adapter import ADAPTER, AdapterRecord
 from flan_t5x.checkpoint.initial import VOCABULARY
 from flan_t5x.data.cache import CachedSplit
 from flan_t5x.data.pipeline import Stream
@@ -23,11 +24,13 @@ class Identity:
         mixture: of the stream's order and of every token it can hold.
         held_out: of the examples that select; empty without selection.
         vocabulary: of the SentencePiece model.
+        adapter: adapters and their base; None where all parameters are trained.
     """
 
     mixture: str
     held_out: str
     vocabulary: str
+    adapter: AdapterRecord | None = None
 
     @classmethod
     def of(
@@ -36,17 +39,23 @@ class Identity:
         splits: Sequence[CachedSplit],
         heldout: HeldOut | None,
         vocabulary: Vocabulary,
+        *,
+        adapter: AdapterRecord | None = None,
     ) -> Identity:
         """The identity of a run that is about to start."""
         tokens = [split.manifest.fingerprint for split in splits]
         digest = blake2b(repr((stream.fingerprint(), tokens)).encode(), digest_size=16)
         selecting = "" if heldout is None else heldout.fingerprint
-        return cls(digest.hexdigest(), selecting, vocabulary.fingerprint())
+        return cls(digest.hexdigest(), selecting, vocabulary.fingerprint(), adapter)
 
-    def to_json(self) -> dict[str, str]:
+    def to_json(self) -> dict[str, Any]:
         """What goes into a checkpoint's record."""
-        record = asdict(self)
-        return {VOCABULARY: record.pop("vocabulary"), **record}
+        record: dict[str, Any] = {
+            VOCABULARY: self.vocabulary,
+            "mixture": self.mixture,
+            "held_out": self.held_out,
+        }
+        return record if self.adapter is None else record | {ADAPTER: self.adapter.to_json()}
 
     def require_same(self, record: Mapping[str, Any], *, model_dir: str, vocabulary: str) -> None:
         """Raises UserError where a checkpoint's record differs, and says in what.
@@ -76,3 +85,10 @@ class Identity:
                     f"{model_dir} was trained {what}. Restore them as they were, or choose "
                     "another model_dir"
                 )
+        found = AdapterRecord.from_json(record[ADAPTER]) if ADAPTER in record else None
+        if self.adapter and not (found and self.adapter.same_but_for_place(found)):
+            raise UserError(
+                f"{model_dir} was trained with other adapters (LoraConfig), or from another base "
+                "than INITIAL_CHECKPOINT_PATH. Restore them as they were, or choose another "
+                "model_dir"
+            )
