@@ -1,7 +1,7 @@
-"""What a checkpoint of adapters says of itself, and how it becomes a whole model again.
+"""What a checkpoint of adapters says of itself: how they are scaled, and which base is theirs.
 
-A run that trains adapters (`flan_t5x.model.lora`) saves those alone. Its record names the base
-they belong to and how they are scaled.
+A run that trains adapters (`flan_t5x.model.lora`) saves those alone; `convert.merge` makes a whole
+model of them and their base.
 """
 
 from __future__ import annotations
@@ -11,11 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from flan_t5x.checkpoint.leaves import params_fingerprint
-from flan_t5x.errors import UserError
-from flan_t5x.model import lora
 from flan_t5x.model.config import LoraConfig
-from flan_t5x.model.model import Params
 
 ADAPTER = "adapter"
 """Key of the record in a checkpoint's extra record."""
@@ -56,16 +52,3 @@ class AdapterRecord:
     def same_but_for_place(self, other: AdapterRecord) -> bool:
         """Whether two records differ at the most in where the base lies."""
         return dataclasses.replace(other, base=self.base) == self
-
-    def require_base(self, params: Params, *, adapter: str) -> None:
-        """Raises a UserError unless the parameters are those the adapters were trained on."""
-        if params_fingerprint(params) != self.fingerprint:
-            raise UserError(
-                f"{adapter} has adapters of another checkpoint than what lies at {self.base} now "
-                "(other parameters); put the one it was trained from back there"
-            )
-
-
-def merged(base: Params, adapters: Params, record: AdapterRecord) -> Params:
-    """A model's whole parameters, in NumPy: the base with its adapters merged in."""
-    return lora.merge(lora.join(base, adapters), record.config)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 from flan_t5x.errors import UserError
 
 MOST_LISTED = 6
-_SAMPLED = 1024  # values of each parameter that enter a fingerprint
+SAMPLED = 1024  # values of each parameter that enter a fingerprint
 
 
 @dataclass(frozen=True)
@@ -55,11 +55,20 @@ def state_bytes(tree: Any) -> int:
 
 
 def params_fingerprint(params: Any) -> str:
-    """Hex digest of the names, shapes, dtypes and first values of a tree of NumPy arrays."""
+    """The `fingerprint` of a tree of NumPy arrays."""
+    return fingerprint((n, x.shape, str(x.dtype), np.ravel(x)) for n, x in named_leaves(params))
+
+
+def fingerprint(leaves: Iterable[tuple[str, tuple[int, ...], str, np.ndarray]]) -> str:
+    """Hex digest of names, shapes, dtypes and first values, in the order given.
+
+    Args:
+        leaves: (name, shape, dtype, its first `SAMPLED` values or more, flat).
+    """
     digest = hashlib.sha256()
-    for name, leaf in named_leaves(params):
-        digest.update(f"{name} {leaf.shape} {leaf.dtype}\n".encode())
-        digest.update(np.ravel(leaf)[:_SAMPLED].tobytes())
+    for name, shape, dtype, values in leaves:
+        digest.update(f"{name} {shape} {dtype}\n".encode())
+        digest.update(values[:SAMPLED].tobytes())
     return digest.hexdigest()
 
 

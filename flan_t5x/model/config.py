@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 RematPolicy = Literal["none", "minimal", "full"]
 
 KERNELS = ("query", "key", "value", "out", "wi", "wi_0", "wi_1", "wo")
-"""Names of the matrices of a layer; an MLP has ``wi``, or with two activations ``wi_0``, ``wi_1``."""
+"""Names of the matrices of a layer; with two activations ``wi_0`` and ``wi_1`` replace ``wi``."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
