@@ -94,8 +94,8 @@ def _deltas(source: Source, record: AdapterRecord, base: Plan) -> tuple[Delta, .
                 unknown.append(name)
                 continue
             rank, count = record.config.rank, len(layers(place.row, base.config))
-            should = (rank, part.shape[1]) if side else (part.shape[0], rank)
-            should = should[::-1] if source.layout == "hf" else (count, *should)
+            one = (rank, part.shape[1]) if side else (part.shape[0], rank)
+            should = one[::-1] if source.layout == "hf" else (count, *one)
             if leaf.shape != should:
                 problems.append(f"{leaf.name} is {list(leaf.shape)} instead of {list(should)}")
             found.setdefault(part.name, {})[side] = (part, leaf, _side(leaf, layer, source))
