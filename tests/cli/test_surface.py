@@ -79,6 +79,7 @@ SURFACE = {
         "--from",
         "--dtype",
         "--vocabulary",
+        "--base",
         "--dry_run",
         "--verify",
         "--overwrite",
