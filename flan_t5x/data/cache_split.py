@@ -21,6 +21,7 @@ from flan_t5x.data.cache_manifest import LENGTHS, REPORT, FileEntry, Manifest
 from flan_t5x.data.cache_plan import ROWS_PER_SHARD, Entry
 from flan_t5x.data.cache_records import CachedSplit, close_readers
 from flan_t5x.data.cache_units import (
+    LONG_TARGET,
     RowReport,
     Unit,
     UnitResult,
@@ -180,6 +181,7 @@ class SplitBuild:
             f"{self.entry.split!r} cannot be used{limit}. The most frequent reason is "
             f"{reason!r} ({count} rows; first: row {first['id']!r}: {first['detail']}). "
             f"All are counted in {self._refused}."
+            + (" Give targets more length." if reason == LONG_TARGET else "")
         )
 
     @property
