@@ -25,6 +25,7 @@ from flan_t5x.data.cache_manifest import FileEntry
 from flan_t5x.data.cache_records import DiskFullError, ShardWriter, encode_record, is_disk_full
 from flan_t5x.data.definitions import BadRow, Example, RowError, TaskDefinition
 from flan_t5x.data.fewshot import ExemplarPool
+from flan_t5x.data.fixed_prompt import LEFT_OUT, QUESTION_CUT
 from flan_t5x.data.formats import NO_EXEMPLAR_FITS, Rendered, render
 from flan_t5x.data.vocabulary import Vocabulary
 
@@ -276,11 +277,6 @@ class ShardBuilder:
             report.kept += 1
             info = _info(row, rendered) if with_info else None
             yield (len(ids), len(target_ids)), encode_record(ids, target_ids, info)
-
-
-LEFT_OUT = "exemplars left out"
-QUESTION_CUT = "question cut"
-"""Reasons under which fixed prompts that had no room are counted."""
 
 
 def _report_fitting(rendered: Rendered, row: str, report: RowReport) -> None:

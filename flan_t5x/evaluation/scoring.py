@@ -12,14 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from flan_t5x.data.definitions import TaskDefinition
+from flan_t5x.data.fixed_prompt import LEFT_OUT, QUESTION_CUT
 from flan_t5x.errors import UserError, nearest
 from flan_t5x.evaluation.baselines import Baseline, baseline
 from flan_t5x.evaluation.extraction import EXTRACTORS, failure
 from flan_t5x.evaluation.metrics import METRICS
-
-LEFT_OUT = "exemplars left out"
-WORDS_CUT = "question cut"
-"""What may have been done to a prompt that was too long; see `flan_t5x.data.fixed_prompt`."""
 
 
 @dataclass(frozen=True)
@@ -208,7 +205,7 @@ def _nearest(metric: str, answers: Sequence[str], prediction: str) -> str:
 def _fitted(rows: Sequence[Mapping[str, object]]) -> dict[str, int]:
     counts = {
         LEFT_OUT: sum(1 for row in rows if row.get("left_out")),
-        WORDS_CUT: sum(1 for row in rows if row.get("words_cut")),
+        QUESTION_CUT: sum(1 for row in rows if row.get("words_cut")),
     }
     return {what: count for what, count in counts.items() if count}
 
