@@ -9,6 +9,8 @@ from typing import Any
 EXIT_BAD_INPUT = 2
 EXIT_PREEMPTED = 75  # EX_TEMPFAIL: stopped by a signal after a save; run the same command again
 EXIT_NON_FINITE = 3  # the loss stopped being a number; running again would only meet it again
+EXIT_DISCONNECTED = 4  # other processes of the run were not reached, or went away; run it again
+EXIT_STALLED = 5  # the watchdog: no step was completed in time, stacks were printed; run it again
 
 
 class UserError(Exception):
@@ -20,6 +22,26 @@ class UserError(Exception):
 
 class NonFiniteLossError(UserError):
     """The loss or a gradient stopped being finite; the message names step, rows and tasks."""
+
+
+class DisconnectedError(UserError):
+    """Other processes of the run were not reached, or went away: no fault of this one."""
+
+
+class StalledError(UserError):
+    """Nothing moved for longer than the watchdog allows."""
+
+
+def exit_code(error: BaseException) -> int:
+    """What the command ends with after an error; 1 for one that is not the user's, a bug."""
+    if isinstance(error, NonFiniteLossError):
+        return EXIT_NON_FINITE
+    if isinstance(error, DisconnectedError):
+        return EXIT_DISCONNECTED
+    if isinstance(error, StalledError):
+        return EXIT_STALLED
+    missing_file = isinstance(error, OSError) and error.filename is not None
+    return EXIT_BAD_INPUT if missing_file or isinstance(error, UserError) else 1
 
 
 def nearest(name: str, choices: Iterable[str], *, most: int = 3) -> str:

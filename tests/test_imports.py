@@ -60,6 +60,7 @@ LIGHT = (
     "flan_t5x.evaluation.predictions",
     "flan_t5x.evaluation.comparison",
     "flan_t5x.data.raw.fetch",
+    "flan_t5x.parallel.tpu",
     "flan_t5x.data.overlap",
     "flan_t5x.data.token_stats",
 )

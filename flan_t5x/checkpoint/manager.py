@@ -26,7 +26,7 @@ from flan_t5x.checkpoint.disk import bytes_on_disk, is_disk_full, local_path, si
 from flan_t5x.checkpoint.leaves import leaf_specs, require_same_leaves
 from flan_t5x.checkpoint.quiet import print_to_stderr, silence_orbax
 from flan_t5x.checkpoint.reading import find_step, no_step, read_extra, read_params
-from flan_t5x.errors import UserError
+from flan_t5x.errors import DisconnectedError, UserError
 
 __all__ = [
     "Checkpoints",
@@ -222,7 +222,8 @@ class Checkpoints:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.close()
+        if not isinstance(error, DisconnectedError):  # a save would wait for who is gone
+            self.close()
 
     def _open_manager(self, keep_newest: int, keep_best: int) -> ocp.CheckpointManager:
         policies = ocp.checkpoint_managers

@@ -21,7 +21,7 @@ import gin.config
 
 from flan_t5x.cli.gin_check import behind_macros, check
 from flan_t5x.cli.gin_flags import Binding
-from flan_t5x.cli.gin_read import Key, Reader, at
+from flan_t5x.cli.gin_read import MACRO, Key, Reader, at
 from flan_t5x.cli.messages import one_line
 from flan_t5x.errors import UserError
 
@@ -71,6 +71,15 @@ class Configuration:
         except (UserError, TypeError, ValueError) as error:
             raise UserError(self._placed(error)) from error
         return arguments
+
+    def facts(self) -> dict[str, str]:
+        """Name -> value of every binding, references as they are written."""
+        found = {}
+        for (scope, selector), bound in gin.config._CONFIG.items():
+            for parameter, value in bound.items():
+                name = f"{scope}/{selector}.{parameter}".lstrip("/")
+                found[scope if selector == MACRO else name] = repr(value)
+        return found
 
     def _placed(self, error: Exception) -> str:
         """The error's line, with the place of the binding it speaks of, as far as can be told."""

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from flan_t5x.cli import environment
 from flan_t5x.cli.arguments import parse
 from flan_t5x.cli.messages import one_line
-from flan_t5x.errors import EXIT_BAD_INPUT, EXIT_NON_FINITE, NonFiniteLossError, UserError
+from flan_t5x.errors import UserError
+from flan_t5x.errors import exit_code as code_of
 
 _INTERRUPTED = 130
 
@@ -33,11 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return exit_code
     except UserError as error:
-        return _failed(
-            error,
-            verbose=verbose,
-            code=EXIT_NON_FINITE if isinstance(error, NonFiniteLossError) else EXIT_BAD_INPUT,
-        )
+        return _failed(error, verbose=verbose)
     except BrokenPipeError:
         # The reader of our output has gone (`flan-t5x tasks list | head`): not an error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -47,19 +44,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         message = UserError(f"{error.filename}: {error.strerror}")
         message.__cause__ = error
-        return _failed(message, verbose=verbose, code=EXIT_BAD_INPUT)
+        return _failed(message, verbose=verbose)
     except KeyboardInterrupt:
         print("flan-t5x: interrupted", file=sys.stderr)
         return _INTERRUPTED
+    except Exception:
+        # A bug. Alone, Python shows it; one of several must also leave without the others.
+        if not _one_of_several():
+            raise
+        import traceback
+
+        traceback.print_exc()
+        return _leave(1)
 
 
-def _failed(error: UserError, *, verbose: bool, code: int) -> int:
+def _failed(error: UserError, *, verbose: bool) -> int:
     if verbose:
         import traceback
 
         traceback.print_exception(error)
     print(f"flan-t5x: error: {one_line(error)}", file=sys.stderr)
-    return code
+    return _leave(code_of(error))
+
+
+def _one_of_several() -> bool:
+    """Whether this process joined others; the module that knows is not imported for nothing."""
+    together = sys.modules.get("flan_t5x.parallel.together")
+    return together is not None and bool(together.several())
+
+
+def _leave(code: int) -> int:
+    return int(sys.modules["flan_t5x.parallel.together"].leave(code)) if _one_of_several() else code
 
 
 if __name__ == "__main__":

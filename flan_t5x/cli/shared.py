@@ -5,9 +5,14 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from flan_t5x.cli.gin_flags import add_gin_flags, parse_bindings
+from flan_t5x.errors import UserError
+
+if TYPE_CHECKING:
+    from flan_t5x.cli.gin_config import Configuration
 
 
 def add_task_flags(parser: argparse.ArgumentParser) -> None:
@@ -36,11 +41,15 @@ def add_run_flags(parser: argparse.ArgumentParser) -> None:
 def add_process_flags(parser: argparse.ArgumentParser) -> None:
     """Adds T5X's flags for a run of several processes."""
     group = parser.add_argument_group(
-        "several processes", "all three belong together; none on one machine or a TPU pod"
+        "several processes",
+        "the first three belong together; none on one machine, a TPU pod, GKE or SLURM",
     )
     group.add_argument("--coordinator_address", metavar="HOST:PORT", help="of process 0")
     group.add_argument("--process_count", type=int, metavar="N", help="how many processes")
     group.add_argument("--process_index", type=int, metavar="I", help="which one this is, from 0")
+    group.add_argument(
+        "--join_seconds", type=int, metavar="S", help="how long to wait for the others (default 50)"
+    )
 
 
 def use_data_dir(options: argparse.Namespace) -> None:
@@ -90,12 +99,39 @@ def run_configured(command: str, options: argparse.Namespace, **given: Any) -> A
         search_paths=options.gin_search_paths,
         given=list(given),
     )
-    if "process_count" in options:
-        from flan_t5x.parallel.distributed import initialize
+    if "process_count" not in options:
+        return configuration.call(**given)
+    from flan_t5x.parallel import together
 
-        initialize(
-            coordinator_address=options.coordinator_address,
-            process_count=options.process_count,
-            process_index=options.process_index,
-        )
-    return configuration.call(**given)
+    _join(options)
+    with together.failing_together():
+        _require_same_run(configuration, options)
+        return configuration.call(**given)
+
+
+def _join(options: argparse.Namespace) -> None:
+    """Joins the other processes, where there are any."""
+    from flan_t5x.parallel import distributed
+
+    if options.join_seconds is not None and options.join_seconds < 1:
+        raise UserError(f"--join_seconds {options.join_seconds}: at least 1 is needed")
+    distributed.initialize(
+        coordinator_address=options.coordinator_address,
+        process_count=options.process_count,
+        process_index=options.process_index,
+        timeout_seconds=options.join_seconds or distributed.JOIN_SECONDS,
+    )
+
+
+def _require_same_run(configuration: Configuration, options: argparse.Namespace) -> None:
+    """Raises UserError where another process runs another configuration, code or library."""
+    import flan_t5x
+    from flan_t5x.data.registry import tasks_folder
+    from flan_t5x.parallel import agreement, together
+
+    if not together.several():
+        return
+    folders = {"flan_t5x": Path(flan_t5x.__file__).parent, "tasks": tasks_folder()}
+    facts = agreement.code_facts(folders) | configuration.facts()
+    facts["--task_module"] = " ".join(options.task_module)
+    agreement.require_same(facts)

@@ -40,6 +40,7 @@ class Example:
         valid_answers: what a uniformly random guesser would draw from; empty where the
             space is open, in which case the random baseline counts as 0.
         references: further texts that are as right as `answer`, where there are several.
+        group: what several rows belong to that are only right together (else "").
     """
 
     id: str
@@ -49,6 +50,7 @@ class Example:
     rationale: str = ""
     valid_answers: tuple[str, ...] = ()
     references: tuple[str, ...] = ()
+    group: str = ""
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,7 @@ class TaskDefinition:
         source: where rows come from.
         templates: wordings; an example draws one by (name, example id, seed).
         format: zero- or few-shot, with or without chain of thought.
-        metrics: names in `flan_t5x.evaluation.metrics.METRICS`.
+        metrics: names in `flan_t5x.evaluation.metrics.METRICS`; the first is the score.
         extract: name in `flan_t5x.evaluation.extraction.EXTRACTORS`, applied to predictions
             and targets before the metric ("text" for plain tasks, "cot_answer" for rationales).
         group: the submixture or cluster it belongs to, for tables.

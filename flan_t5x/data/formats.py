@@ -88,6 +88,7 @@ class Rendered:
         valid_answers: the row's possible answers as they would be written in this prompt
             (markers, where the target is a marker; without a rationale); empty for an open
             answer space.
+        references: the row's other right answers, likewise.
         left_out: exemplars of a fixed prompt that had no room.
         words_cut: words that a fixed prompt's question lost.
     """
@@ -99,6 +100,7 @@ class Rendered:
     exemplar_ids: tuple[str, ...]
     option_style: str
     valid_answers: tuple[str, ...] = ()
+    references: tuple[str, ...] = ()
     left_out: int = field(default=0, repr=False)  # the repr is the text, whose version a test pins
     words_cut: int = field(default=0, repr=False)
 
@@ -175,6 +177,12 @@ class _Wording:
             return ()
         return tuple(self.answer(example, v) for v in example.valid_answers or example.options)
 
+    def references(self, example: Example) -> tuple[str, ...]:
+        """None where the target holds more than the answer."""
+        if self.template(example).open_target:
+            return ()
+        return tuple(self.answer(example, text) for text in example.references if text.strip())
+
 
 def render(
     task: TaskDefinition,
@@ -230,6 +238,7 @@ def render(
         exemplar_ids=ids,
         option_style=wording.layout.name if wording.layout and template.holds_options else "",
         valid_answers=wording.valid_answers(example),
+        references=wording.references(example),
     )
 
 
@@ -258,6 +267,7 @@ def _render_fixed(
         exemplar_ids=fitted.exemplar_ids,
         option_style="",
         valid_answers=example.valid_answers or example.options,
+        references=example.references,
         left_out=fitted.left_out,
         words_cut=fitted.words_cut,
     )

@@ -9,6 +9,7 @@ is made when it is asked for.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -48,11 +49,13 @@ __all__ = [
     "missing_data",
     "missing_text",
     "mixture_names",
+    "register",
     "register_jsonl",
     "register_module",
     "register_rendered",
     "resolve",
     "task_names",
+    "tasks_folder",
 ]
 
 _TASKS_PACKAGE = "flan_tasks"
@@ -222,6 +225,14 @@ def mixture_names() -> list[str]:
     return sorted(_registry.mixtures)
 
 
+def tasks_folder() -> Path:
+    """Where the package with the shipped tasks lies; it is not imported for that."""
+    spec = importlib.util.find_spec(_TASKS_PACKAGE)
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parent
+
+
 def register_module(module_name: str) -> None:
     """Takes in a user's module that has ``tasks()`` and ``mixtures()``. Twice does no harm.
 
@@ -235,6 +246,26 @@ def register_module(module_name: str) -> None:
             f"cannot import the task module {module_name!r}: {error}. "
             "Is it installed, or in the current directory?"
         ) from error
+
+
+def register(
+    tasks: Iterable[TaskDefinition], mixtures: Iterable[MixtureDefinition], *, origin: str
+) -> None:
+    """Registers definitions; those that are known, and the same, do no harm.
+
+    Args:
+        tasks: definitions.
+        mixtures: likewise.
+        origin: where they come from, for messages.
+
+    Raises:
+        UserError: for a bad name, or one that another definition has.
+    """
+    _registry.add(
+        [task for task in tasks if _registry.tasks.get(task.name) != task],
+        [mixture for mixture in mixtures if _registry.mixtures.get(mixture.name) != mixture],
+        origin=origin,
+    )
 
 
 def register_jsonl(
@@ -286,8 +317,7 @@ def register_jsonl(
         max_exemplars=max_exemplars,
         seed=seed,
     )
-    if known != task:
-        _registry.add([task], [], origin=f"register_jsonl({str(path)!r})")
+    register([task], [], origin=f"register_jsonl({str(path)!r})")
     return task
 
 
@@ -315,10 +345,14 @@ def register_rendered(
 
     source = RenderedSource(path, where=where, validation_share=validation_share)
     task = TaskDefinition(
-        name=name, source=source, templates=(Template("{inputs}"),), metrics=("f1",), group=group
+        name=name,
+        source=source,
+        templates=(Template("{inputs}"),),
+        metrics=("rouge", "accuracy"),
+        group=group,
     )
-    if _registry.find_task(name) != task:
-        _registry.add([task], [], origin=f"register_rendered({str(path)!r})")
+    _registry.load_for(name)
+    register([task], [], origin=f"register_rendered({str(path)!r})")
     return get_task(name)
 
 

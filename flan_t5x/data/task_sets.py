@@ -78,12 +78,13 @@ def open_cache(
 def mixture_table(tasks: TaskSet, splits: Mapping[str, CachedSplit] | None = None) -> str:
     """The mixture as text: task, group, examples, rate and share."""
     shares = {w.task.name: w.rate for w in tasks.weighted}
+    groups = {task.name: task.group for task in tasks.tasks}
     rows = {row.task: row for row in describe_mixture(tasks.name, published_counts=True)}
     lines = [f"# mixture {tasks.name}, split {tasks.split}: {len(shares)} tasks"]
     lines.append(f"{'task':<44} {'group':<14} {'examples':>9} {'cap':>8} {'share':>8}")
     for name, share in shares.items():
         row = rows.get(name)
-        group = row.group if row else "jsonl"
+        group = row.group if row else groups[name]
         cap = str(row.cap) if row and row.cap is not None else "-"
         if splits and name in splits:
             count: int | str = splits[name].num_examples

@@ -15,7 +15,7 @@ import numpy as np
 from flan_t5x.data.cache import CachedSplit
 from flan_t5x.data.definitions import TaskDefinition
 from flan_t5x.data.vocabulary import Vocabulary
-from flan_t5x.evaluation.generation import BatchProgress, Generator
+from flan_t5x.evaluation.generation import BatchProgress, Generated, Generator
 from flan_t5x.evaluation.scoring import (
     EvaluationResult,
     ScoredExample,
@@ -41,6 +41,9 @@ class HeldOut:
         samples_per_task: examples kept in a result, for display; None for all.
 
     Attributes:
+        tasks: as given.
+        prompts: tokens of all tasks' prompts, task by task.
+        rows: by task, the texts and answers that belong to them.
         fingerprint: hex digest of what is scored and how; scores of equal ones compare.
     """
 
@@ -54,12 +57,12 @@ class HeldOut:
         examples_per_task: int | None = None,
         samples_per_task: int | None = 2,
     ) -> None:
-        self._tasks = list(tasks)
+        self.tasks = list(tasks)
         self._vocabulary = vocabulary
         self._generator = generator
         self._samples = samples_per_task
-        self._prompts: list[np.ndarray] = []
-        self._rows: list[list[dict[str, object]]] = []
+        self.prompts: list[np.ndarray] = []
+        self.rows: list[list[dict[str, object]]] = []
         scored: list[tuple[object, ...]] = []
         for task, split in zip(tasks, splits, strict=True):
             check_names(task)
@@ -67,15 +70,15 @@ class HeldOut:
             if examples_per_task is not None:
                 count = min(count, examples_per_task)
             examples = split.read(range(count))
-            self._prompts += [example.inputs for example in examples]
-            self._rows.append([_info(task, example.info) for example in examples])
+            self.prompts += [example.inputs for example in examples]
+            self.rows.append([_info(task, example.info) for example in examples])
             scored.append((split.manifest.fingerprint, count, task.metrics, task.extract))
         self.fingerprint = blake2b(repr(scored).encode(), digest_size=16).hexdigest()
 
     @property
     def num_examples(self) -> int:
         """Prompts of one evaluation."""
-        return len(self._prompts)
+        return len(self.prompts)
 
     def __call__(
         self, params: Params, *, seed: int = 0, progress: BatchProgress | None = None
@@ -87,11 +90,16 @@ class HeldOut:
             seed: of sampling, where the generator samples.
             progress: told (prompts done, prompts in all) after each batch.
         """
-        generated = self._generator(params, self._prompts, seed=seed, progress=progress)
-        texts = [self._vocabulary.decode(tokens.tolist()) for tokens in generated.tokens]
+        return self.score(self._generator(params, self.prompts, seed=seed, progress=progress))
+
+    def score(self, generated: Generated) -> EvaluationResult:
+        """Scores every task by answers to `prompts`, in their order."""
+        texts = generated.texts
+        if texts is None:
+            texts = [self._vocabulary.decode(tokens.tolist()) for tokens in generated.tokens]
         scores: list[TaskScore] = []
         first = 0
-        for task, rows in zip(self._tasks, self._rows, strict=True):
+        for task, rows in zip(self.tasks, self.rows, strict=True):
             here = slice(first, first + len(rows))
             log_probs = generated.log_probs[here].tolist()
             scores.append(score_task(task, rows, texts[here], log_probs, samples=self._samples))

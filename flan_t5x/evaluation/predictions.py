@@ -18,6 +18,7 @@ from typing import Any
 
 from flan_t5x.data.aggregates import tasks_in
 from flan_t5x.data.definitions import Example, RowError, TaskDefinition
+from flan_t5x.data.example_info import example_info
 from flan_t5x.data.fewshot import ExemplarPool
 from flan_t5x.data.formats import render
 from flan_t5x.data.registry import get_mixture, get_task
@@ -187,15 +188,7 @@ def _asked(task: TaskDefinition, split: str) -> tuple[list[dict[str, Any]], list
         except RowError as error:
             unusable.append(f"{row.id} ({error.reason})")
             continue
-        asked.append(
-            {
-                "id": row.id,
-                "inputs": made.inputs,
-                "targets": made.targets,
-                "valid_answers": made.valid_answers,
-                "references": row.references,
-            }
-        )
+        asked.append(example_info(row, made))
     return asked, unusable
 
 

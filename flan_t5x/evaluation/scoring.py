@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from flan_t5x.data.definitions import TaskDefinition
 from flan_t5x.data.fixed_prompt import LEFT_OUT, QUESTION_CUT
 from flan_t5x.errors import UserError, nearest
+from flan_t5x.evaluation.answers import Target
 from flan_t5x.evaluation.baselines import Baseline, baseline
+from flan_t5x.evaluation.class_metrics import all_of_group
 from flan_t5x.evaluation.extraction import EXTRACTORS, failure
-from flan_t5x.evaluation.metrics import METRICS
+from flan_t5x.evaluation.metrics import BY_CLASS, BY_GROUP, METRICS
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class TaskScore:
     Attributes:
         name: of the task.
         group: its submixture or cluster.
-        metrics: all its metrics; shares in [0, 1].
+        metrics: all its metrics; shares in [0, 1], correlations in [-1, 1].
         score: the first metric, which enters the average.
         baseline: what can be had without understanding.
         num_examples: examples scored.
@@ -104,6 +106,59 @@ class EvaluationResult:
         return {t.name: t.score for t in self.tasks}
 
 
+class AnswerKey:
+    """What is right for each row of a task, extracted once, to score any answers to them.
+
+    Args:
+        task: names extractor and metrics.
+        rows: what `flan_t5x.data.example_info` says of each.
+
+    Attributes:
+        golds: the target of each row.
+        valid: all valid answers of each, empty where the space is open.
+    """
+
+    def __init__(self, task: TaskDefinition, rows: Sequence[Mapping[str, object]]) -> None:
+        extract = EXTRACTORS[task.extract]
+        self._task, self._rows = task, rows
+        self.golds = [extract(str(row["targets"])) for row in rows]
+        self.valid = [[extract(str(v)) for v in _list(row.get("valid_answers"))] for row in rows]
+        self._right: list[Target] = [
+            _accepted(gold, row, extract) for gold, row in zip(self.golds, rows, strict=True)
+        ]
+
+    def metrics(self, said: Sequence[str]) -> dict[str, float]:
+        """All metrics of the task over all rows, the score first; `said` is extracted answers."""
+        found: dict[str, float] = {}
+        for name in self._task.metrics:
+            if name in BY_GROUP:
+                groups = [str(row.get("group") or row.get("id")) for row in self._rows]
+                found.update(all_of_group(self._right, said, groups))
+            elif name in BY_CLASS:
+                found.update(METRICS[name](*self._as_classes(said)))
+            else:
+                found.update(METRICS[name](self._right, said))
+        return found
+
+    def alone(self, said: Sequence[str]) -> list[float]:
+        """The first metric of each answer alone; one of classes has none, so accuracy."""
+        first = self._task.metrics[0]
+        metric = METRICS["accuracy" if first in BY_CLASS else first]
+        return [
+            next(iter(metric([target], [text]).values()))
+            for target, text in zip(self._right, said, strict=True)
+        ]
+
+    def _as_classes(self, said: Sequence[str]) -> tuple[list[str], list[str]]:
+        """Targets and answers in the classes' own words, whatever marker a prompt gave them."""
+        names = [
+            dict(zip(markers, map(str, _list(row.get("classes"))), strict=False))
+            for markers, row in zip(self.valid, self._rows, strict=True)
+        ]
+        golds = [of.get(gold, gold) for of, gold in zip(names, self.golds, strict=True)]
+        return golds, [of.get(text, text) for of, text in zip(names, said, strict=True)]
+
+
 def score_task(
     task: TaskDefinition,
     rows: Sequence[Mapping[str, object]],
@@ -114,45 +169,26 @@ def score_task(
 ) -> TaskScore:
     """Scores the predictions for a task's rows.
 
-    Where a row has several right answers ("references"), each metric takes the one that is best
-    for it, row by row (Rajpurkar et al. 2016).
-
     Args:
         task: names extractor and metrics.
-        rows: "id", "inputs", "targets" of each, and where there are any "valid_answers",
-            "references", "left_out" and "words_cut", as the token cache keeps them.
+        rows: what `flan_t5x.data.example_info` says of each.
         predictions: a text for each row.
         log_probs: likewise; NaN where there is none.
         samples: how many examples the result keeps; None for all.
     """
+    key = AnswerKey(task, rows)
     extract = EXTRACTORS[task.extract]
+    said = [extract(text) for text in predictions]
+    alone = key.alone(said)
     cot = task.format.endswith("_cot")
-    right = [
-        [extract(str(text)) for text in (row["targets"], *_list(row.get("references")))]
-        for row in rows
-    ]
-    extracted = [extract(text) for text in predictions]
     failures = [failure(task.extract, text, cot=cot) for text in predictions]
-    nearest_right = [
-        _nearest(task.metrics[0], answers, text)
-        for answers, text in zip(right, extracted, strict=True)
-    ]
-    alone = [
-        _single(task.metrics[0], answer, text)
-        for answer, text in zip(nearest_right, extracted, strict=True)
-    ]
-    metrics: dict[str, float] = {}
-    for name in task.metrics:
-        chosen = [_nearest(name, a, text) for a, text in zip(right, extracted, strict=True)]
-        metrics.update(METRICS[name](chosen, extracted))
-    valid = [[extract(str(v)) for v in _list(row.get("valid_answers"))] for row in rows]
     kept = tuple(
         ScoredExample(
             id=str(rows[i].get("id", i)),
             inputs=str(rows[i]["inputs"]),
             target=str(rows[i]["targets"]),
             prediction=predictions[i],
-            extracted=extracted[i],
+            extracted=said[i],
             correct=alone[i] == 1,
             log_prob=float(log_probs[i]),
             failure=failures[i],
@@ -160,12 +196,13 @@ def score_task(
         )
         for i in range(len(rows))[:samples]
     )
+    metrics = key.metrics(said)
     return TaskScore(
         name=task.name,
         group=task.group,
         metrics=metrics,
         score=next(iter(metrics.values())),
-        baseline=baseline([answers[0] for answers in right], valid),
+        baseline=baseline(key.golds, key.valid),
         num_examples=len(rows),
         samples=kept,
         example_scores=tuple(alone),
@@ -176,7 +213,10 @@ def score_task(
 
 def standard_error(result: EvaluationResult) -> float:
     """Standard error of the average from the examples' binomial noise, tasks independent."""
-    parts = [t.score * (1 - t.score) / max(t.num_examples, 1) for t in result.tasks]
+    shares = [min(max(t.score, 0.0), 1.0) for t in result.tasks]  # a correlation may be negative
+    parts = [
+        s * (1 - s) / max(t.num_examples, 1) for s, t in zip(shares, result.tasks, strict=True)
+    ]
     return math.sqrt(sum(parts)) / max(len(parts), 1)
 
 
@@ -191,15 +231,10 @@ def check_names(task: TaskDefinition) -> None:
             raise UserError(f"task {task.name}: {kind} {name!r} is not known; {hint}")
 
 
-def _single(metric: str, target: str, prediction: str) -> float:
-    return next(iter(METRICS[metric]([target], [prediction]).values()))
-
-
-def _nearest(metric: str, answers: Sequence[str], prediction: str) -> str:
-    """The right answer that the metric likes best; the first one where several are as good."""
-    if len(answers) == 1:
-        return answers[0]
-    return max(answers, key=lambda answer: _single(metric, answer, prediction))
+def _accepted(gold: str, row: Mapping[str, object], extract: Callable[[str], str]) -> Target:
+    """The target, with the other right answers where there are some."""
+    others = [extract(str(text)) for text in _list(row.get("references"))]
+    return tuple(dict.fromkeys([gold, *others])) if others else gold
 
 
 def _fitted(rows: Sequence[Mapping[str, object]]) -> dict[str, int]:

@@ -32,9 +32,19 @@ class DataConfig:
         num_workers: processes that build a missing cache; None for one per core.
         user_jsonl: own data, {task name: path}; see README, "Bring your own JSONL".
         user_jsonl_share: share of draws that come from `user_jsonl`, by number of examples.
+        rendered: dumps that others have rendered, {name: file or folder}, each a mixture of that
+            name with a task for each of theirs; see `flan_t5x.data.rendered_tasks`.
+        rendered_share: share of draws that come from `rendered`, divided by their weights; unless
+            `mixture_or_task_name` names one of them, which is then what is trained on.
+        rendered_cap: on the weight of each task in a dump.
+        rendered_where: which rows of the dumps, {column: value}.
         modules: modules with own ``tasks()`` and ``mixtures()`` to import.
         allow_missing_tasks: train on the rest where downloaded data is missing, and print the
             share lost; otherwise missing data is an error that lists it.
+        exclude: a list of rows that are not trained on, as `flan-t5x tasks overlap
+            --write_exclusions` writes it; None for none.
+        max_task_epochs: how often the rows of a task may come, estimated for the whole run;
+            more is an error, see `flan_t5x.train.repeats`. None for any number.
     """
 
     mixture_or_task_name: str
@@ -48,8 +58,14 @@ class DataConfig:
     num_workers: int | None = None
     user_jsonl: Mapping[str, str] = dataclasses.field(default_factory=dict)
     user_jsonl_share: float = 0.1
+    rendered: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    rendered_share: float = 0.5
+    rendered_cap: int | None = None
+    rendered_where: Mapping[str, str] = dataclasses.field(default_factory=dict)
     modules: Sequence[str] = ()
     allow_missing_tasks: bool = False
+    exclude: str | None = None
+    max_task_epochs: float | None = None
 
     def __post_init__(self) -> None:
         lengths = self.task_feature_lengths
@@ -64,8 +80,15 @@ class DataConfig:
                     f"task_feature_lengths[{name!r}] = {value!r}: a whole number >= 2 is needed"
                 )
         require_count("DataConfig.window", self.window)
-        if not 0.0 < self.user_jsonl_share <= 1.0:
-            raise UserError(f"user_jsonl_share = {self.user_jsonl_share!r}: needs 0 < share <= 1")
+        for name in ("user_jsonl_share", "rendered_share"):
+            if not 0.0 < getattr(self, name) <= 1.0:
+                raise UserError(f"{name} = {getattr(self, name)!r}: needs 0 < share <= 1")
+        if self.rendered_cap is not None:
+            require_count("DataConfig.rendered_cap", self.rendered_cap)
+        if self.max_task_epochs is not None and not self.max_task_epochs > 0:
+            raise UserError(
+                f"max_task_epochs = {self.max_task_epochs!r}: a number above 0, or None, is needed"
+            )
 
     @property
     def cache_path(self) -> str:
@@ -170,3 +193,29 @@ class CheckpointConfig:
             require_count("CheckpointConfig.save_period", self.save_period)
         require_count("CheckpointConfig.keep_newest", self.keep_newest)
         require_count("CheckpointConfig.keep_best", self.keep_best)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class WatchdogConfig:
+    """How long a run may stand still before it ends itself; None: as long as it likes.
+
+    Start-up (token cache, restore, compilation, the first step) has no limit. The limits are far
+    above what is usual: a step of the largest model takes seconds, so half an hour means a hang.
+
+    Attributes:
+        step_seconds: without a completed step, between evaluations and saves.
+        evaluation_seconds: of one evaluation, its compilation included.
+        save_seconds: of one save.
+    """
+
+    step_seconds: float | None = 1800.0
+    evaluation_seconds: float | None = 4 * 3600.0
+    save_seconds: float | None = 3600.0
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if value is not None and not value > 0:
+                raise UserError(
+                    f"WatchdogConfig.{field.name} = {value!r}: seconds > 0, or None for no limit"
+                )

@@ -20,12 +20,13 @@ def describe_run(run: Run) -> None:
     """
     vocabulary = job.load_vocabulary(run.data, run.network.model.config)
     tasks = job.training_tasks(run.data)
-    job.tell_missing(run)
+    job.tell_left_out(run, tasks)
     sets = [tasks]
     if run.evaluation is not None:
         config = run.evaluation
         sets.append(job.selecting_tasks(config))
         sets += [evaluation_tasks(name, split) for _, name, split in config.final]
+        sets = [tasks, *(job.without_excluded(one, run.data) for one in sets[1:])]
     _print(run, mixture_table(tasks))
     limit = run.data.examples_per_task
     specs = [job.cache_spec(s, run.data, vocabulary, examples=limit) for s in sets[:1]]

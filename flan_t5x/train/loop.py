@@ -25,14 +25,24 @@ from flan_t5x.model.config import T5Config
 from flan_t5x.parallel import distributed
 from flan_t5x.parallel.mesh import make_mesh
 from flan_t5x.parallel.rules import Rules, resolve_rules
+from flan_t5x.parallel.together import failing_together
 from flan_t5x.train import job
-from flan_t5x.train.config import AVERAGE, SELECTION, CheckpointConfig, DataConfig, EvalConfig
+from flan_t5x.train.config import (
+    AVERAGE,
+    SELECTION,
+    CheckpointConfig,
+    DataConfig,
+    EvalConfig,
+    WatchdogConfig,
+)
 from flan_t5x.train.dry_run import describe_run
+from flan_t5x.train.goodput import CHECKPOINT, EVALUATION, WallTime
 from flan_t5x.train.identity import Identity
 from flan_t5x.train.job import Run
 from flan_t5x.train.meter import StepMeter
 from flan_t5x.train.metric_writers import MetricWriter
 from flan_t5x.train.progress import Progress
+from flan_t5x.train.repeats import require_few_repeats
 from flan_t5x.train.run_dir import RunDirectory
 from flan_t5x.train.selection import Selection, write_final
 from flan_t5x.train.signals import StopRequest
@@ -45,6 +55,7 @@ from flan_t5x.train.step import (
     compile_step,
     compiling_ahead,
 )
+from flan_t5x.train.watchdog import Watchdog
 
 FINAL = "final.json"
 
@@ -81,6 +92,7 @@ def train(
     rules: str | Rules = "data_parallel",
     log_period: int = 10,
     seed: int = 0,
+    watchdog: WatchdogConfig | None = None,
     dry_run: bool = False,
     operative_config: Callable[[], str] | None = None,
 ) -> TrainResult:
@@ -103,6 +115,7 @@ def train(
         rules: sharding rules, a preset of `flan_t5x.parallel.rules` or a list.
         log_period: steps between two lines of metrics.
         seed: of data order, dropout and random weights.
+        watchdog: how long the run may stand still before it ends itself.
         dry_run: check everything, print it, and stop before anything is written.
         operative_config: gives the configuration's text, saved with the run.
 
@@ -129,6 +142,7 @@ def train(
         step=step,
         log_period=log_period,
         seed=seed,
+        watchdog=watchdog or WatchdogConfig(),
         console=Console(quiet=not distributed.is_lead()),
         operative_config=operative_config,
     )
@@ -140,16 +154,21 @@ def train(
 
 def _run(run: Run) -> TrainResult:
     """Opens everything, trains, and evaluates the chosen step."""
-    with contextlib.ExitStack() as stack:
+    wall = WallTime()
+    with contextlib.ExitStack() as stack, failing_together():
+        stack.enter_context(Watchdog(wall, run.watchdog))
         folder = stack.enter_context(RunDirectory(run.path)) if distributed.is_lead() else None
         vocabulary = job.load_vocabulary(run.data, run.network.model.config)
         tasks = job.training_tasks(run.data)
-        job.tell_missing(run)
+        job.tell_left_out(run, tasks)
         sets = _evaluation_sets(run)  # named and checked before anything long begins
         splits = _open_cache(
             run, job.cache_spec(tasks, run.data, vocabulary, examples=run.data.examples_per_task)
         )
         stream = job.open_stream(tasks, splits, run.data, batch_size=run.batch_size, seed=run.seed)
+        require_few_repeats(
+            tasks, splits, stream, train_steps=run.train_steps, most=run.data.max_task_epochs
+        )
         heldout = _open_heldout(run, sets, vocabulary)
         saved = stack.enter_context(
             Checkpoints(
@@ -175,11 +194,14 @@ def _run(run: Run) -> TrainResult:
         )
         selection.write_best()
         state, stopped = _train(
-            run, state, position, stream, identity, selection=selection, folder=folder
+            run, state, position, stream, identity, selection=selection, folder=folder, wall=wall
         )
+        wall.switch(CHECKPOINT)  # what is left, besides evaluating, waits for the last save
         result = _result(selection, int(state.step), stopped=stopped)
         if not stopped:
-            _evaluate_best(run, selection, saved, state, heldout, folder=folder)
+            with wall.during(EVALUATION):
+                _evaluate_best(run, selection, saved, state, heldout, folder=folder)
+        run.say(wall.summary())
     return result
 
 
@@ -192,6 +214,7 @@ def _train(
     *,
     selection: Selection,
     folder: RunDirectory | None,
+    wall: WallTime,
 ) -> tuple[TrainState, bool]:
     """The loop: step, and at some steps evaluate and save first. Returns the state, and whether
     a signal ended it."""
@@ -213,23 +236,27 @@ def _train(
         progress = stack.enter_context(
             Progress(run.train_steps, start_step=first, console=run.console)
         )
-        meter = StepMeter(run.log_period, stream=stream, writer=writer, progress=progress)
+        meter = StepMeter(
+            run.log_period, stream=stream, writer=writer, progress=progress, wall=wall
+        )
         batches = stack.enter_context(Prefetcher(stream, position, rows=place.rows))
         if first < run.train_steps:
             compiled = stack.enter_context(compiling_ahead(step, network.abstract, shapes))
         for number in range(first, run.train_steps + 1):
             last = number == run.train_steps
-            stopping = not last and _asked_to_stop(stop, number, run.log_period)
+            stopping = not last and stop.agreed(number)
             value = None
             if not stopping and selection.due(number, last=last):
                 meter.flush()
-                with meter.paused("evaluating"):
+                with meter.paused(EVALUATION):
                     value = selection.evaluate(number, state, writer, progress)
             if value is not None or last or stopping or _save_due(run, number, first):
                 meter.flush()  # a state that is not finite is never saved
                 extra = {"stream": position.to_json(), **identity.to_json()}
-                with meter.paused("saving"):
+                with meter.paused(CHECKPOINT):
                     selection.save(number, state, extra=extra, value=value)
+                if writer and number > first:
+                    writer.scalars(number, "time", wall.figures())
             if last or stopping:
                 break
             batch, after = batches.next()
@@ -242,16 +269,7 @@ def _train(
                 f"stopped by {stop.name or 'another process'} at step {number}, which is saved; "
                 "run the same command again to go on"
             )
-        elif writer and number > first:
-            writer.scalars(number, "time", meter.seconds)
     return state, stopping
-
-
-def _asked_to_stop(stop: StopRequest, number: int, period: int) -> bool:
-    """All processes answer alike; several of them only talk about it once a period."""
-    if jax.process_count() > 1 and number % period:
-        return False
-    return stop.agreed()
 
 
 def _save_due(run: Run, number: int, first: int) -> bool:
@@ -267,7 +285,7 @@ def _evaluation_sets(run: Run) -> dict[str, TaskSet]:
     sets = {SELECTION: job.selecting_tasks(config)}
     for label, name, split in config.final:
         sets[label] = evaluation_tasks(name, split)
-    return sets
+    return {label: job.without_excluded(tasks, run.data) for label, tasks in sets.items()}
 
 
 def _describe(

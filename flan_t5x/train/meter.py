@@ -12,6 +12,8 @@ import numpy as np
 
 from flan_t5x.data.pipeline import Stream, StreamState
 from flan_t5x.errors import NonFiniteLossError
+from flan_t5x.parallel.distributed import gather
+from flan_t5x.train.goodput import INPUT, START_UP, STEPS, WallTime, straggler_figures
 from flan_t5x.train.metric_writers import MetricWriter
 from flan_t5x.train.progress import Progress
 
@@ -27,6 +29,7 @@ class StepMeter:
         stream: says which examples were in a step that failed.
         writer: where reports go; None on processes that write nothing.
         progress: what the user sees.
+        wall: where time is booked, and progress noted.
     """
 
     def __init__(
@@ -36,6 +39,7 @@ class StepMeter:
         stream: Stream,
         writer: MetricWriter | None,
         progress: Progress,
+        wall: WallTime,
     ) -> None:
         self._period = period
         self._stream = stream
@@ -43,11 +47,10 @@ class StepMeter:
         self._progress = progress
         self._pending: list[tuple[int, dict[str, jax.Array], StreamState]] = []
         self._done: list[tuple[int, dict[str, float]]] = []
+        self._wall = wall
         self._waited = 0.0
+        self._blocked = 0.0
         self._since = time.monotonic()
-        self._paused: dict[str, float] = {}
-        self.total_waited = 0.0
-        self.total_steps_seconds = 0.0
 
     def add(
         self, step: int, metrics: dict[str, jax.Array], *, waited: float, position: StreamState
@@ -62,6 +65,7 @@ class StepMeter:
         """
         self._pending.append((step, metrics, position))
         self._waited += waited
+        self._wall.move(waited, to=INPUT)
         while len(self._pending) > IN_FLIGHT:
             self._collect()
         if step % self._period == 0:
@@ -78,14 +82,13 @@ class StepMeter:
             self._collect()
 
     @contextlib.contextmanager
-    def paused(self, what: str) -> Iterator[None]:
-        """Time spent here ("evaluating", "saving") is not counted as training."""
-        self._progress.phase(what)
+    def paused(self, activity: str) -> Iterator[None]:
+        """Time spent here (`goodput.EVALUATION`, `CHECKPOINT`) is not counted as training."""
+        self._progress.phase(activity)
         began = time.monotonic()
-        yield
-        seconds = time.monotonic() - began
-        self._paused[what] = self._paused.get(what, 0.0) + seconds
-        self._since += seconds
+        with self._wall.during(activity):
+            yield
+        self._since += time.monotonic() - began
         self._progress.phase("training")
 
     def flush(self) -> None:
@@ -97,18 +100,14 @@ class StepMeter:
         if self._done:
             self._report()
 
-    @property
-    def seconds(self) -> dict[str, float]:
-        """Seconds by activity so far: "training", "input wait" (inside it), and pauses."""
-        return {
-            "training": self.total_steps_seconds,
-            "input wait": self.total_waited,
-            **self._paused,
-        }
-
     def _collect(self) -> None:
         step, metrics, position = self._pending.pop(0)
+        began = time.monotonic()
         values = {name: float(value) for name, value in jax.device_get(metrics).items()}
+        self._blocked += time.monotonic() - began
+        if self._wall.activity == START_UP:  # this first step is done, so all hosts compiled it
+            self._wall.switch(STEPS)
+        self._wall.progressed(step)
         if not values["finite"]:
             raise NonFiniteLossError(self._describe(step, values, position))
         self._done.append((step, values))
@@ -147,6 +146,9 @@ class StepMeter:
             "real_token_share": tokens / slots,
             "input_wait_share": self._waited / seconds,
         }
+        if jax.process_count() > 1:
+            times = gather(np.array([self._waited, max(seconds - self._blocked, 0.0)]))
+            figures |= straggler_figures(times[:, 0], times[:, 1], seconds)
         if self._writer is not None:
             self._writer.scalars(steps, "train", figures)
         self._progress.update(
@@ -155,6 +157,5 @@ class StepMeter:
             tokens_per_second=figures["tokens_per_second"],
             real_tokens=figures["real_token_share"],
         )
-        self.total_waited += self._waited
-        self.total_steps_seconds += seconds
-        self._done, self._waited, self._since = [], 0.0, time.monotonic()
+        self._done, self._waited, self._blocked = [], 0.0, 0.0
+        self._since = time.monotonic()

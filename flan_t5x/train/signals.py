@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from types import FrameType, TracebackType
 from typing import Any
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
+CHECK_SECONDS = 5.0
+"""How long, at the most, several processes train on after one of them was asked to stop, above
+the length of a step: a spot machine has half a minute."""
 
 
 class StopRequest:
@@ -27,6 +31,8 @@ class StopRequest:
     def __init__(self) -> None:
         self.signal: signal.Signals | None = None
         self._previous: dict[signal.Signals, Any] = {}
+        self._next_check = 0
+        self._checked_at = (0, 0.0)  # step, seconds
 
     @property
     def requested(self) -> bool:
@@ -38,19 +44,34 @@ class StopRequest:
         """``SIGTERM`` or ``SIGINT``; empty before a request, or where another process got it."""
         return self.signal.name if self.signal is not None else ""
 
-    def agreed(self) -> bool:
-        """Whether any process of the run was asked; all processes must call it at the same step.
+    def agreed(self, step: int) -> bool:
+        """Whether any process of the run was asked to stop; all of them answer alike.
 
-        Costs one small collective where there are several processes, nothing otherwise.
+        All processes must call it at the same steps, in order. Several of them talk about it
+        once in `CHECK_SECONDS`, at a step that they agree on: after every step where steps are
+        slow, seldom where they are quick, as each time costs a collective.
+
+        Args:
+            step: where the loop stands.
         """
         import jax
 
         if jax.process_count() == 1:
             return self.requested
         import numpy as np
-        from jax.experimental import multihost_utils
 
-        return bool(np.any(multihost_utils.process_allgather(np.array(self.requested))))
+        from flan_t5x.parallel.distributed import gather
+
+        if step < self._next_check:
+            return False
+        now = time.monotonic()
+        passed = max(step - self._checked_at[0], 1)
+        seconds = (now - self._checked_at[1]) / passed if self._checked_at[1] else CHECK_SECONDS
+        answers = gather(np.array([float(self.requested), seconds]))
+        slowest = max(float(answers[:, 1].max()), 1e-6)
+        self._next_check = step + min(max(int(CHECK_SECONDS / slowest), 1), 2 * passed)
+        self._checked_at = (step, now)
+        return bool(answers[:, 0].any())
 
     def __enter__(self) -> StopRequest:
         if threading.current_thread() is threading.main_thread():

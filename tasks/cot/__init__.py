@@ -96,7 +96,7 @@ def _inverted(name: str, format: Literal["zs", "fs"]) -> TaskDefinition:
         source=_source(name),
         templates=templates.inverted(DATASETS[name].asked, DATASETS[name].solved),
         format=format,
-        metrics=("f1",),
+        metrics=("rouge",),
         group="cot",
         option_styles=(),
     )

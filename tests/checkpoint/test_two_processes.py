@@ -60,10 +60,10 @@ with Checkpoints(directory, say=notices.append) as checkpoints:
     checkpoints.save(4, jax.tree.map(place, host_state(4), wanted), extra={"rows": 7})
 
 with StopRequest() as stop:
-    assert not stop.agreed()
+    assert not stop.agreed(0)
     if process == 1:
         stop._note(15, None)
-    assert stop.agreed()
+    assert stop.agreed(1)
     assert stop.requested == (process == 1)
 """
 

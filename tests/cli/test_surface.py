@@ -12,7 +12,7 @@ DATA = ["--only", "--manifest", "--data_dir"]
 GIN = ["--gin_file", "--gin_bindings", "--gin_search_paths"]
 BENCH = ["--json", "--rounds"]
 MODEL = ["--size", "--batch_size", "--peer"]
-PROCESSES = ["--coordinator_address", "--process_count", "--process_index"]
+PROCESSES = ["--coordinator_address", "--process_count", "--process_index", "--join_seconds"]
 
 SURFACE = {
     "flan-t5x": ["--version", "COMMAND", "--verbose"],
@@ -29,7 +29,7 @@ SURFACE = {
         "--verbose",
     ],
     "flan-t5x infer": [*GIN, *TASKS, *PROCESSES, "--verbose"],
-    "flan-t5x cache": [*GIN, *TASKS, "--verbose"],
+    "flan-t5x cache": [*GIN, *TASKS, "--runner", "--runner_option", "--verbose"],
     "flan-t5x tasks": ["PART", "--verbose"],
     "flan-t5x tasks list": ["--json", *TASKS, "--verbose"],
     "flan-t5x tasks show": ["--json", *TASKS, "NAME", "--verbose"],

@@ -31,6 +31,7 @@ BATCH_SIZE = 8
 DROPOUT_RATE = 0.1
 LEARNING_RATE = 1e-2
 EVAL_PERIOD = 3
+MAX_TASK_EPOCHS = None
 SAVE_PERIOD = None
 LOG_PERIOD = 1
 MESH = {'data': -1}
@@ -55,7 +56,7 @@ loop.train.mesh = %MESH
 loop.train.rules = %RULES
 """
 
-NOT_COMPARED = frozenset({"time", "seconds"})
+NOT_COMPARED = frozenset({"time", "seconds", "host_share", "slowest_process"})
 
 
 def write_recipe(folder: Path, extra: str = "") -> Path:

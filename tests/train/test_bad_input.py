@@ -91,6 +91,25 @@ CASES = {
         ("--gin.RULES=fsdp", "--gin.MESH={{'fsdp': 8}}", "--gin.T5Config.emb_dim=36"),
         ("dimension 'embed' has size 36", "fsdp of size 8"),
     ),
+    "tasks that repeat": Case(
+        ("--gin.MAX_TASK_EPOCHS=0.01",),
+        ("max_task_epochs = 0.01: small_", "times", "--gin.MAX_TASK_EPOCHS="),
+    ),
+    "repeats below zero": Case(("--gin.MAX_TASK_EPOCHS=-1",), ("max_task_epochs = -1",)),
+    "missing exclusion list": Case(("--gin.EXCLUDE={tmp}/no.jsonl",), ("{tmp}/no.jsonl",)),
+    "no exclusion list": Case(
+        ("--gin.EXCLUDE={tmp}/own.jsonl",),
+        ("{tmp}/own.jsonl", "line 1", "'tasks'"),
+        rows=({"inputs": "a", "targets": "b"},),
+    ),
+    "missing dump": Case(
+        ("--gin.DataConfig.rendered={{'{own}': '{tmp}/dump'}}",), ("{tmp}/dump", "is missing")
+    ),
+    "dump without targets": Case(
+        ("--gin.DataConfig.rendered={{'{own}': '{tmp}/own.jsonl'}}",),
+        ("{own}_unnamed", "1 of 1 rows", "'missing field'", "'targets' is required"),
+        rows=({"inputs": "a"},),
+    ),
     "missing own file": Case(OWN, ("{tmp}/own.jsonl",)),
     "own file without rows": Case(OWN, ("{tmp}/own.jsonl",), rows=()),
     "own file without training rows": Case(
@@ -154,6 +173,30 @@ def test_bad_input(
     assert left <= {".lock", "checkpoints"}
     assert not small_job.saved_steps(tmp_path / "run")
     assert not list(tmp_path.rglob("*.partial"))
+
+
+def test_resuming_with_another_exclusion_list(
+    small: Small, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A list is part of what was trained on; what it leaves out is counted and not drawn."""
+
+    def listed(name: str, *ids: str) -> Path:
+        path = tmp_path / name
+        line = {"tasks": ["small_last", "not_here"], "split": "train", "words": "red blue"}
+        path.write_text("".join(json.dumps({**line, "id": id}) + "\n" for id in ids))
+        return path
+
+    run = tmp_path / "run"
+    first = listed("first.jsonl", "train-3", "train-5")
+    assert small.train(run, TRAIN_STEPS=1, EXCLUDE=first) == 0
+    told = capsys.readouterr().out
+    assert f"exclusions: 2 rows of 1 tasks are left out ({first})" in told
+    assert "2 rejected: excluded by a list" in told
+    assert f"{'small_last':<44} {'':<14} {398:>9}" in (run / "mixture.txt").read_text()
+    for other in (listed("other.jsonl", "train-3", "train-6"), None):
+        assert small.train(run, TRAIN_STEPS=2, EXCLUDE=other) == EXIT_BAD_INPUT
+        assert "on other data" in one_line(capsys)
+    assert small.train(run, TRAIN_STEPS=2, EXCLUDE=listed("same.jsonl", "train-5", "train-3")) == 0
 
 
 def test_resuming_with_another_vocabulary(

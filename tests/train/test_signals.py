@@ -18,9 +18,9 @@ from flan_t5x.train.signals import SIGNALS, StopRequest
 def test_a_signal_is_a_request(number: signal.Signals) -> None:
     before = [signal.getsignal(s) for s in SIGNALS]
     with StopRequest() as stop:
-        assert (stop.requested, stop.name, stop.agreed()) == (False, "", False)
+        assert (stop.requested, stop.name, stop.agreed(0)) == (False, "", False)
         os.kill(os.getpid(), number)
-        assert (stop.requested, stop.name, stop.agreed()) == (True, number.name, True)
+        assert (stop.requested, stop.name, stop.agreed(0)) == (True, number.name, True)
     assert [signal.getsignal(s) for s in SIGNALS] == before
 
 
