@@ -33,6 +33,7 @@ from flan_t5x.data.cache_units import (
 from flan_t5x.data.definitions import BadRow, Example, RowError, TaskDefinition
 from flan_t5x.data.example_info import example_info
 from flan_t5x.data.fewshot import ExemplarPool
+from flan_t5x.data.fixed_prompt import LEFT_OUT, QUESTION_CUT
 from flan_t5x.data.formats import NO_EXEMPLAR_FITS, Rendered, render
 from flan_t5x.data.vocabulary import Vocabulary
 
@@ -194,11 +195,6 @@ class ShardBuilder:
             report.kept += 1
             info = example_info(row, rendered) if with_info else None
             yield (len(ids), len(target_ids)), encode_record(ids, target_ids, info)
-
-
-LEFT_OUT = "exemplars left out"
-QUESTION_CUT = "question cut"
-"""Reasons under which fixed prompts that had no room are counted."""
 
 
 def _report_fitting(rendered: Rendered, row: str, report: RowReport) -> None:

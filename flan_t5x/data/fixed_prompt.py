@@ -20,6 +20,10 @@ from typing import NamedTuple
 from flan_t5x.data.definitions import Example, FixedPrompt, RowError
 from flan_t5x.data.vocabulary import Vocabulary
 
+LEFT_OUT = "exemplars left out"
+QUESTION_CUT = "question cut"
+"""How prompts that had no room are called, in the cache's report and beside the scores."""
+
 _WORD = re.compile(r"\S+\s*")
 _END = 1  # the end-of-sequence token
 

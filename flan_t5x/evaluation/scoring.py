@@ -12,16 +12,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from flan_t5x.data.definitions import TaskDefinition
+from flan_t5x.data.fixed_prompt import LEFT_OUT, QUESTION_CUT
 from flan_t5x.errors import UserError, nearest
 from flan_t5x.evaluation.answers import Target
 from flan_t5x.evaluation.baselines import Baseline, baseline
 from flan_t5x.evaluation.class_metrics import all_of_group
 from flan_t5x.evaluation.extraction import EXTRACTORS, failure
 from flan_t5x.evaluation.metrics import BY_CLASS, BY_GROUP, METRICS
-
-LEFT_OUT = "exemplars left out"
-WORDS_CUT = "question cut"
-"""What may have been done to a prompt that was too long; see `flan_t5x.data.fixed_prompt`."""
 
 
 @dataclass(frozen=True)
@@ -243,7 +240,7 @@ def _accepted(gold: str, row: Mapping[str, object], extract: Callable[[str], str
 def _fitted(rows: Sequence[Mapping[str, object]]) -> dict[str, int]:
     counts = {
         LEFT_OUT: sum(1 for row in rows if row.get("left_out")),
-        WORDS_CUT: sum(1 for row in rows if row.get("words_cut")),
+        QUESTION_CUT: sum(1 for row in rows if row.get("words_cut")),
     }
     return {what: count for what, count in counts.items() if count}
 
