@@ -91,10 +91,13 @@ class Generator:
         )
         self._mesh = mesh
         self.compilations = 0
-        self._draws = isinstance(decoding, Sampling) and decoding.temperature > 0.0
 
-        def run(params: Params, tokens: jax.Array, keys: jax.Array | None) -> Samples:
+        def run(params: Params, tokens: jax.Array, numbers: jax.Array, seed: jax.Array) -> Samples:
             self.compilations += 1  # runs once per traced shape
+            keys = None
+            if isinstance(decoding, Sampling) and decoding.temperature > 0.0:
+                key = jax.random.wrap_key_data(seed)
+                keys = jax.vmap(jax.random.fold_in, (None, 0))(key, numbers)
             return continuations(
                 model,
                 params,
@@ -181,12 +184,11 @@ class Generator:
         batch = self.buckets.pad(prompts)
         sharding = batch_sharding(self._mesh)
         placed = jax.make_array_from_callback(batch.shape, sharding, lambda index: batch[index])
-        keys = None
-        if self._draws:
-            numbers = np.zeros(len(batch), np.uint32)
-            numbers[: len(ids)] = ids
-            keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(seed), numbers)
-        return self._run(params, placed, keys)
+        # NumPy arrays: the same on every process.
+        numbers = np.zeros(len(batch), np.uint32)
+        numbers[: len(ids)] = ids
+        key = np.asarray(jax.random.key_data(jax.random.key(seed)))
+        return self._run(params, placed, numbers, key)
 
 
 def until_eos(tokens: np.ndarray) -> np.ndarray:

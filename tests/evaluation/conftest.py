@@ -6,7 +6,6 @@ import pytest
 
 from flan_t5x.data import registry
 from flan_t5x.data.cache import CachedSplit, CacheSpec, ensure_cached
-from flan_t5x.data.definitions import MixtureDefinition, MixturePart
 from flan_t5x.data.vocabulary import Vocabulary
 from tests.data.rows import make_vocabulary
 from tests.evaluation import toys
@@ -36,10 +35,5 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory, vocabulary: Vocabulary)
 
 @pytest.fixture
 def toy_registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A registry with nothing but the toy tasks, and the mixture `toy_all` of them."""
-    made = registry._Registry()
-    monkeypatch.setattr(registry, "_registry", made)
-    monkeypatch.setattr(made, "providers", dict)
-    tasks = toys.tasks()
-    parts = tuple(MixturePart(task.name) for task in tasks)
-    made.add(tasks, [MixtureDefinition("toy_all", parts, evaluation_only=True)], origin="test")
+    """The registry of `toys.toy_registry`."""
+    monkeypatch.setattr(registry, "_registry", toys.toy_registry())

@@ -20,6 +20,7 @@ from flan_t5x.data.vocabulary import Vocabulary
 from flan_t5x.decode.beam import BeamSearch
 from flan_t5x.decode.sampling import Sampling
 from flan_t5x.errors import UserError
+from flan_t5x.evaluation import run as module
 from flan_t5x.evaluation import scorer
 from flan_t5x.evaluation.generation import Generator
 from flan_t5x.evaluation.heldout import EvaluationResult
@@ -28,6 +29,7 @@ from flan_t5x.evaluation.output import JOURNAL, RESULTS
 from flan_t5x.evaluation.ranking import Ranker
 from flan_t5x.evaluation.results import PREDICTIONS
 from flan_t5x.evaluation.run import evaluate
+from flan_t5x.evaluation.watch import Target
 from tests.evaluation.toys import CONFIG, LENGTHS, ONE_PART, params
 
 SETTINGS: dict[str, Any] = {
@@ -198,6 +200,21 @@ def test_several_checkpoints_once_each(
     assert text.getvalue().count("is evaluated already") == 2
     with pytest.raises(UserError, match="no base checkpoint at"):
         run(checkpoint_path=[checkpoint, str(tmp_path / "none.npz")], output_dir=str(out))
+
+
+def test_a_watched_step_that_was_removed_is_passed_over(
+    run: Run, tmp_path: Path, checkpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = Target(str(tmp_path / "checkpoints" / "5"), "step_5")
+    monkeypatch.setattr(
+        module, "targets", lambda *_, **__: iter([gone, Target(checkpoint, "step_6")])
+    )
+    text = io.StringIO()
+    found = run(steps="watch", console=Console(file=text, width=500))
+    assert list(found) == [checkpoint]
+    assert "5 was removed before it could be read; passed over" in text.getvalue()
+    with pytest.raises(UserError, match="no complete checkpoint in"):
+        run(steps="all")
 
 
 def test_ranked_rows_answer_with_an_option(run: Run, tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ import jax
 import numpy as np
 
 from flan_t5x.checkpoint.base import save_base
-from flan_t5x.data.definitions import TaskDefinition
+from flan_t5x.data import registry
+from flan_t5x.data.definitions import MixtureDefinition, MixturePart, TaskDefinition
 from flan_t5x.data.vocabulary import Vocabulary
 from flan_t5x.evaluation.generation import BatchProgress, Generated
 from flan_t5x.model.config import T5Config
@@ -44,6 +45,15 @@ def tasks() -> list[TaskDefinition]:
     plain = animal_task(name="toy_plain", metrics=("accuracy", "f1"))
     cot = animal_task("zs_cot", name="toy_cot", extract="cot_answer")
     return [plain, replace(cot, metrics=("normalized_accuracy", "f1"), group="thinking")]
+
+
+def toy_registry() -> registry._Registry:
+    """A registry with nothing but the toy tasks, and the mixture `toy_all` of them."""
+    made = registry._Registry()
+    made.providers = dict  # type: ignore[method-assign]
+    parts = tuple(MixturePart(task.name) for task in tasks())
+    made.add(tasks(), [MixtureDefinition("toy_all", parts, evaluation_only=True)], origin="test")
+    return made
 
 
 def said(target: str, row: int) -> str:
