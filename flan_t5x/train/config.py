@@ -160,8 +160,8 @@ class CheckpointConfig:
 class WatchdogConfig:
     """How long a run may stand still before it ends itself; None: as long as it likes.
 
-    Start-up (token cache, restore, compilation, the first step) has no limit. The limits are far above what is
-    usual: a step of the largest model takes seconds, so that half an hour means a hang.
+    Start-up (token cache, restore, compilation, the first step) has no limit. The limits are far
+    above what is usual: a step of the largest model takes seconds, half an hour means a hang.
 
     Attributes:
         step_seconds: without a completed step, between evaluations and saves.
