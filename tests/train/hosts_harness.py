@@ -205,7 +205,8 @@ def harness(
         ends.append(end)
         say(
             f"{life.processes} processes, {life.mesh}={DEVICES}, {life.end}: from step "
-            f"{end.resumed}, saved {end.saved}, exit codes {end.codes}, all gone in {end.seconds:.1f} s"
+            f"{end.resumed}, saved {end.saved}, exit codes {end.codes}, all gone in "
+            f"{end.seconds:.1f} s"
         )
         problems += _as_expected(life, end)
     found, wanted = (small_job.final_params(run.model_dir) for run in (job, undisturbed))
