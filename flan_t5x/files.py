@@ -1,6 +1,6 @@
 """Text files that appear whole or not at all: a reader, or a kill, never meets half of one.
 
-And the SHA-256 of a file of any size.
+And the SHA-256 of a file of any size, and the folder of what can be made again.
 """
 
 from __future__ import annotations
@@ -16,6 +16,13 @@ from flan_t5x.errors import UserError
 
 PARTIAL = ".partial"
 """Suffix of what is still being written."""
+CACHE_VARIABLE = "FLAN_T5X_CACHE_DIR"
+
+
+def default_cache_dir() -> str:
+    """$FLAN_T5X_CACHE_DIR, else ``~/.cache/flan_t5x``: tokens and compiled programs, shared by all
+    runs of a user."""
+    return os.environ.get(CACHE_VARIABLE) or str(Path("~/.cache/flan_t5x").expanduser())
 
 
 @contextlib.contextmanager

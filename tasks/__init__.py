@@ -15,5 +15,15 @@ PROVIDERS: dict[str, str] = {
     "dialog": "flan_tasks.dialog",
     "flan2022": "flan_tasks.collection",
     "flan2021": "flan_tasks.collection",
+    "flaneval": "flan_tasks.flaneval",
+    "mmlu": "flan_tasks.mmlu",
+    "bbh": "flan_tasks.bbh",
+    "tydiqa": "flan_tasks.tydiqa",
+    "mgsm": "flan_tasks.mgsm",
+    "gsm8k": "flan_tasks.gsm8k",
+    "held_out": "flan_tasks.suites",
 }
 """Prefix of names -> module."""
+
+AGGREGATES = "flan_tasks.aggregates"
+"""The module whose ``aggregates()`` defines figures over several scores."""

@@ -57,8 +57,8 @@ HELD_OUT_TOGETHER = {
     "common_sense": ("read_comp_and_common_sense",),
     "read_comp_and_common_sense": ("reading_comprehension", "common_sense"),
 }
-"""Clusters too alike for one to be held out while the other is trained on (Wei et al. 2022,
-section 2.1)."""
+"""Clusters too alike for one to be held out while the other is trained on: the special cases of
+``generate_inter_cluster_splits`` in flan/task_splits.py of google-research/FLAN."""
 
 _FOUR = ("zsopt", "fsopt", "zsnoopt", "fsnoopt")
 _TWO = ("zsopt", "fsopt")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +59,7 @@ def run(options: argparse.Namespace) -> int:
     """Measures one part, prints it, and returns the exit code."""
     require_count("--rounds", options.rounds)
     use_tasks(options)
+    os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"  # compile_seconds are of compiling
     figures, lines = _MEASURE[options.part](options)
     if options.json:
         print(json.dumps(figures, indent=2))

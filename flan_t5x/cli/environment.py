@@ -16,6 +16,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from flan_t5x.cli.compiled_programs import keep_compiled_programs
+
 # Read by the C++ sides of TensorFlow, gRPC and jax when they load; a user's own value stays.
 _QUIET = {
     "TF_CPP_MIN_LOG_LEVEL": "3",
@@ -31,12 +33,15 @@ _ACCELERATORS = ("accel[0-9]*", "vfio/[0-9]*", "nvidia[0-9]*", "kfd", "dxg")
 
 
 def prepare(*, verbose: bool) -> None:
-    """Quiets third-party start-up noise and picks jax's platform; imports nothing heavy.
+    """Quiets third-party start-up noise, picks jax's platform and the folder of its compiled
+    programs; imports nothing heavy.
 
     With ``verbose`` the noise stays, as someone looking for a cause wants to see it.
     """
     if "JAX_PLATFORMS" not in os.environ and not accelerator_visible():
         os.environ["JAX_PLATFORMS"] = "cpu"
+    if "jax" not in sys.modules:  # it reads its variables once
+        keep_compiled_programs(os.environ)
     if verbose:
         _loud()
         return

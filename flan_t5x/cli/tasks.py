@@ -116,7 +116,7 @@ def _is_task(name: str) -> bool:
 
 
 def _show_task(task: TaskDefinition, *, as_json: bool) -> None:
-    description = {
+    description: dict[str, Any] = {
         "name": task.name,
         "group": task.group,
         "format": task.format,
@@ -126,12 +126,16 @@ def _show_task(task: TaskDefinition, *, as_json: bool) -> None:
         "option_styles": list(task.option_styles),
         "templates": [template.inputs for template in task.templates],
     }
+    if task.prompt is not None:
+        description["prompt"] = {key: str(value) for key, value in vars(task.prompt).items()}
     if as_json:
         print_json(description)
         return
     for key, value in description.items():
         if key == "templates":
             print("templates:", *(f"  {text}" for text in value), sep="\n")
+        elif key == "prompt":
+            print("prompt:", *(f"  {part}: {text!r}" for part, text in value.items()), sep="\n")
         elif isinstance(value, dict):
             counts = (f"{split} {_count_text(count)}" for split, count in value.items())
             print(f"{key}: {', '.join(counts)}")

@@ -8,10 +8,13 @@ from pathlib import Path
 from rich.console import Console
 
 from flan_t5x.data.cache import CachedSplit, CacheSpec, Estimate, ensure_cached, estimate
+from flan_t5x.data.cache_workers import Crew
 from flan_t5x.data.definitions import TaskDefinition
 from flan_t5x.data.registry import missing_text, resolve
 from flan_t5x.data.row_progress import RowProgress
+from flan_t5x.data.sources.excluding import exclude_rows, exclusion_text
 from flan_t5x.data.vocabulary import Vocabulary, resolve_vocabulary
+from flan_t5x.errors import UserError
 
 
 def build_cache(
@@ -26,6 +29,9 @@ def build_cache(
     max_reject_share: float = 0.2,
     num_workers: int | None = None,
     allow_missing_tasks: bool = False,
+    exclude: str | None = None,
+    runner: str | None = None,
+    runner_options: Sequence[str] = (),
     console: Console | None = None,
 ) -> dict[tuple[str, str], CachedSplit]:
     """Caches every task of one or several mixtures; what is cached already is only checked.
@@ -43,6 +49,9 @@ def build_cache(
             are too long do not count.
         num_workers: processes; None takes one per core.
         allow_missing_tasks: leave out tasks whose downloaded data is missing, and say so.
+        exclude: a list of rows to leave out, see `sources.excluding`.
+        runner: an Apache Beam runner that builds instead of local processes.
+        runner_options: flags of its pipeline options.
         console: where to show progress; standard output by default.
 
     Returns:
@@ -61,8 +70,12 @@ def build_cache(
             _print(console, lost)
         found = resolve(name, allow_missing=allow_missing_tasks)
         tasks.update((weighted.task.name, weighted.task) for weighted in found)
+    wanted = list(tasks.values())
+    if exclude is not None:
+        wanted = exclude_rows(wanted, exclude)
+        _print(console, exclusion_text(wanted, exclude))
     spec = CacheSpec(
-        tasks=tuple(tasks.values()),
+        tasks=tuple(wanted),
         vocabulary=resolve_vocabulary(vocabulary) if isinstance(vocabulary, str) else vocabulary,
         feature_lengths=task_feature_lengths,
         splits=splits,
@@ -70,7 +83,8 @@ def build_cache(
         seed=seed,
         max_reject_share=max_reject_share,
     )
-    cached = prepare_cache(spec, cache_dir, num_workers=num_workers, console=console)
+    crew = None if runner is None else _beam_crew(runner, runner_options)
+    cached = prepare_cache(spec, cache_dir, num_workers=num_workers, console=console, crew=crew)
     kept = sum(split.num_examples for split in cached.values())
     _print(console, f"{kept:,} examples in {len(cached)} task splits are ready in {cache_dir}")
     return cached
@@ -82,6 +96,7 @@ def prepare_cache(
     *,
     num_workers: int | None = None,
     console: Console | None = None,
+    crew: Crew | None = None,
 ) -> dict[tuple[str, str], CachedSplit]:
     """`ensure_cached`, with the estimate printed before and progress while it builds.
 
@@ -101,7 +116,19 @@ def prepare_cache(
             num_workers=num_workers,
             progress=progress.update,
             say=lambda text: _print(console, text),
+            crew=crew,
         )
+
+
+def _beam_crew(runner: str, options: Sequence[str]) -> Crew:
+    try:
+        from flan_t5x.data.cache_beam import beam_crew
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"--runner={runner} needs Apache Beam ({error}): pip install 'flan-t5x[beam]', or "
+            "leave --runner out to cache with processes of this machine"
+        ) from error
+    return beam_crew(runner, options)
 
 
 def describe(expected: Estimate, cache_dir: str | Path) -> str:

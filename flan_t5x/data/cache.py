@@ -14,7 +14,6 @@ number of runs and processes.
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -24,6 +23,8 @@ from flan_t5x.data.cache_estimate import Estimate, measure
 from flan_t5x.data.cache_open import Key, looks_missing, open_entries, reasons, reopened
 from flan_t5x.data.cache_plan import CacheSpec, plan
 from flan_t5x.data.cache_records import CachedSplit, TokenExample
+from flan_t5x.data.cache_workers import Crew
+from flan_t5x.files import CACHE_VARIABLE, default_cache_dir
 
 __all__ = [
     "CACHE_VARIABLE",
@@ -36,14 +37,7 @@ __all__ = [
     "estimate",
 ]
 
-CACHE_VARIABLE = "FLAN_T5X_CACHE_DIR"
-
 _log = logging.getLogger(__name__)
-
-
-def default_cache_dir() -> str:
-    """$FLAN_T5X_CACHE_DIR, else ``~/.cache/flan_t5x``: shared by all runs of a user."""
-    return os.environ.get(CACHE_VARIABLE) or str(Path("~/.cache/flan_t5x").expanduser())
 
 
 def ensure_cached(
@@ -53,6 +47,7 @@ def ensure_cached(
     num_workers: int | None = None,
     progress: Progress | None = None,
     say: Say = _log.info,
+    crew: Crew | None = None,
 ) -> dict[Key, CachedSplit]:
     """Opens the cached splits of a request, after building those that are not usable.
 
@@ -63,6 +58,7 @@ def ensure_cached(
             byte for byte, for any number.
         progress: told (rows done, rows in all, task and split in work) while building.
         say: told in a sentence what is built and why, what it waits for, and what came out.
+        crew: who builds instead of local processes, e.g. `cache_beam.beam_crew`.
 
     Returns:
         ``(task name, split) -> CachedSplit``, in the order of the request.
@@ -85,6 +81,7 @@ def ensure_cached(
             reopen=reopened,
             progress=progress,
             say=say,
+            crew=crew,
         )
         say(_summary(built.values(), time.monotonic() - began))
         found |= built

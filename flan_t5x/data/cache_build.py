@@ -20,8 +20,9 @@ from flan_t5x.data.cache_locks import TaskLock
 from flan_t5x.data.cache_plan import CacheSpec, Entry
 from flan_t5x.data.cache_records import SMALLEST_SHARD, CachedSplit, DiskFullError, is_disk_full
 from flan_t5x.data.cache_split import SplitBuild, remove_leftovers
-from flan_t5x.data.cache_worker import RenderSettings, UnitResult
-from flan_t5x.data.cache_workers import Workers, workers
+from flan_t5x.data.cache_units import UnitResult
+from flan_t5x.data.cache_worker import RenderSettings
+from flan_t5x.data.cache_workers import Crew, Workers, workers
 from flan_t5x.errors import UserError
 
 Progress = Callable[[int, int, str], None]
@@ -41,6 +42,7 @@ def build_missing(
     reopen: Reopen,
     progress: Progress | None,
     say: Say,
+    crew: Crew | None = None,
 ) -> dict[Key, CachedSplit]:
     """Builds task splits and puts each in its place as soon as it is finished.
 
@@ -51,7 +53,8 @@ def build_missing(
         reopen: gives a split that another process has finished meanwhile.
         progress: told (rows done, rows in all, task and split in work). What it raises ends
             the build.
-        say: told when this process waits for another one.
+        say: told when this process waits for another one, and of shards that were there.
+        crew: other workers than local processes.
 
     Raises:
         UserError: bad rows, a full disk, a folder that cannot be written, a dead worker.
@@ -68,8 +71,11 @@ def build_missing(
     )
     units = sum(entry.num_shards for entry in entries)
     try:
-        with workers(settings, num_workers=num_workers, units=units, rows=total, tick=tick) as crew:
-            return build.run(crew, tick)
+        if crew is not None:
+            with crew(settings) as others:
+                return build.run(others, tick)
+        with workers(settings, num_workers=num_workers, units=units, rows=total, tick=tick) as own:
+            return build.run(own, tick)
     except DiskFullError as error:
         build.clean_up()
         raise UserError(build.out_of_space(error)) from error
@@ -129,16 +135,17 @@ class Build:
                 self.current = str(build)
                 self._running[crew.submit(build.units[shard])] = (build, shard)
             if self._running:
+                crew.attend()
                 self._collect(tick)
             elif elsewhere and not todo:
                 self._begin(elsewhere.popleft(), wait_for_lock=True)
         return self._finished
 
     def clean_up(self) -> None:
-        """Removes unfinished folders and gives the locks back, once the workers are idle."""
+        """Leaves of unfinished splits what can be gone on with, and gives the locks back."""
         for builds in self._unfinished.values():
             for build in builds:
-                shutil.rmtree(build.tmp, ignore_errors=True)
+                build.leave()
         self._unfinished.clear()
         for lock in self._locks.values():
             lock.release()
@@ -155,7 +162,7 @@ class Build:
         return (
             f"the disk of the cache folder {self._cache_dir} is full: {free / 1e6:.1f} MB are "
             f"free, about {needed / 1e6:.1f} MB are needed for {len(left)} more task splits. "
-            "Finished splits are kept. Free some space, or give another cache_dir."
+            "What is finished is kept. Free some space, or give another cache_dir."
         )
 
     def _begin(self, entries: Sequence[Entry], *, wait_for_lock: bool) -> bool:
@@ -169,7 +176,8 @@ class Build:
             elif not lock.take():
                 return False
             self._locks[task.name] = lock
-            remove_leftovers(directory)
+            remove_leftovers(directory, entries)
+        assert self._workers is not None
         pickled = _pickled(entries[0])
         builds = self._unfinished[task.name] = []
         for entry in entries:
@@ -178,11 +186,16 @@ class Build:
                 self._finished[entry.key] = split
                 self._rows_elsewhere += entry.num_rows
                 continue
-            build = SplitBuild(entry, pickled)
+            build = SplitBuild(entry, pickled, noted=self._workers.results_in_files)
             builds.append(build)
             with self._writing():
-                build.prepare()
-            self._ready += ((build, shard) for shard in range(len(build.units)))
+                missing = build.prepare()
+            if found := len(build.units) - len(missing):
+                self._say(f"{build}: {found} of {len(build.units)} shards are there already")
+            self._rows_elsewhere += build.rows_done
+            self._ready += ((build, shard) for shard in missing)
+        for build in [build for build in builds if build.complete]:
+            self._finish(build)
         self._release_if_done(task.name)
         return True
 
@@ -194,12 +207,16 @@ class Build:
             result = future.result()
             self._shard_rows += result.report.rows
             self._shard_bytes += result.file.bytes
-            if build.add(shard, result):
-                with self._writing():
-                    self._finished[build.entry.key] = build.finish(self._max_reject_share)
-                self._unfinished[build.entry.task.name].remove(build)
+            build.add(shard, result)
+            if build.complete:
+                self._finish(build)
                 self._release_if_done(build.entry.task.name)
         tick()
+
+    def _finish(self, build: SplitBuild) -> None:
+        with self._writing():
+            self._finished[build.entry.key] = build.finish(self._max_reject_share)
+        self._unfinished[build.entry.task.name].remove(build)
 
     def _release_if_done(self, task: str) -> None:
         if not self._unfinished[task]:

@@ -14,7 +14,8 @@ import numpy as np
 
 from flan_t5x.data.cache_plan import CacheSpec, Entry
 from flan_t5x.data.cache_records import SMALLEST_SHARD
-from flan_t5x.data.cache_worker import RenderSettings, ShardBuilder, Unit
+from flan_t5x.data.cache_units import Unit
+from flan_t5x.data.cache_worker import RenderSettings, ShardBuilder
 from flan_t5x.data.cache_workers import SMALL_ROWS, default_workers
 
 _SAMPLES = 8

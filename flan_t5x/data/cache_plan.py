@@ -158,7 +158,9 @@ def plan(spec: CacheSpec, cache_dir: str | Path) -> list[Entry]:
 
 def _components(task: TaskDefinition, spec: CacheSpec, vocabulary: str) -> dict[str, str]:
     wordings = [(t.inputs, t.targets, t.shot) for t in task.templates]
+    fixed = {} if task.prompt is None else {"prompt": repr(task.prompt)}
     return {
+        **fixed,
         "task name": task.name,
         "source": task.source.fingerprint(),
         "templates": hashlib.sha256(json.dumps(wordings).encode()).hexdigest(),

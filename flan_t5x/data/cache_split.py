@@ -2,8 +2,8 @@
 
 Until the last rename a split lies in a `.tmp-*` folder beside its place. A build that ends at
 any moment, `kill -9` included, leaves finished splits and such folders; the next build keeps
-the former and removes the latter. Nothing is synced to the disk: after a power failure the
-checksums tell.
+the former, and of the latter the shards that are whole. Nothing is synced to the disk: after a
+power failure the checksums tell.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,16 +20,32 @@ import numpy as np
 from flan_t5x.data.cache_manifest import LENGTHS, REPORT, FileEntry, Manifest
 from flan_t5x.data.cache_plan import ROWS_PER_SHARD, Entry
 from flan_t5x.data.cache_records import CachedSplit, close_readers
-from flan_t5x.data.cache_worker import LONG_TARGET, RowReport, Unit, UnitResult
+from flan_t5x.data.cache_units import (
+    RowReport,
+    Unit,
+    UnitResult,
+    find_result,
+    note_of,
+    remove_parts,
+)
 from flan_t5x.errors import UserError
 
 TMP = ".tmp-"
 
 
-def remove_leftovers(task_directory: Path) -> None:
-    """Removes what builds left that did not end well. The caller holds the task's lock."""
+def remove_leftovers(task_directory: Path, entries: Iterable[Entry]) -> None:
+    """Removes what builds left that did not end well, but for what these entries can go on with.
+
+    The caller holds the task's lock.
+    """
+    useful = {_place_in_work(entry) for entry in entries}
     for left in task_directory.glob(f"*/{TMP}*"):
-        shutil.rmtree(left)
+        if left not in useful:
+            shutil.rmtree(left)
+
+
+def _place_in_work(entry: Entry) -> Path:
+    return entry.directory.parent / f"{TMP}{entry.split}"
 
 
 class SplitBuild:
@@ -38,11 +54,14 @@ class SplitBuild:
     Args:
         entry: what to build.
         task: the pickled definition.
+        noted: whether workers leave their results in files whatever the number of shards; else
+            they do where there are several, so that an interrupted build can go on.
     """
 
-    def __init__(self, entry: Entry, task: bytes) -> None:
+    def __init__(self, entry: Entry, task: bytes, *, noted: bool) -> None:
         self.entry = entry
-        self.tmp = entry.directory.parent / f"{TMP}{entry.split}-{os.getpid()}"
+        self.tmp = _place_in_work(entry)
+        self._noted = noted or entry.num_shards > 1
         self.units = list(self._units(task))
         self._results: dict[int, UnitResult] = {}
 
@@ -62,24 +81,49 @@ class SplitBuild:
                 rows=rows,
                 path=str(self.tmp / f"tokens-{shard:05d}-of-{shards:05d}.array_record"),
                 with_info=entry.with_info,
+                noted=self._noted,
             )
 
     def __str__(self) -> str:
         return f"{self.entry.task.name} {self.entry.split}"
 
-    def prepare(self) -> None:
-        """Makes the temporary folder; takes away what lies at the split's place (damaged)."""
+    @property
+    def rows_done(self) -> int:
+        """Rows of the shards that are there."""
+        return sum(result.report.rows for result in self._results.values())
+
+    @property
+    def complete(self) -> bool:
+        return len(self._results) == len(self.units)
+
+    def prepare(self) -> list[int]:
+        """Makes the temporary folder; takes away what lies at the split's place (damaged).
+
+        Returns:
+            The shards that have to be built: an interrupted build may have left others.
+        """
         if self.entry.directory.exists():
             grave = self.tmp.with_name(f"{TMP}damaged-{self.entry.split}-{os.getpid()}")
             self.entry.directory.rename(grave)
             shutil.rmtree(grave)
             close_readers()
-        self.tmp.mkdir(parents=True)
+        self.tmp.mkdir(parents=True, exist_ok=True)
+        remove_parts(self.tmp)
+        for shard, unit in enumerate(self.units):
+            if (result := find_result(Path(unit.path))) is not None:
+                self._results[shard] = result
+        return [shard for shard in range(len(self.units)) if shard not in self._results]
 
-    def add(self, shard: int, result: UnitResult) -> bool:
-        """Takes a finished shard; True when it was the last one."""
+    def add(self, shard: int, result: UnitResult) -> None:
+        """Takes a finished shard."""
         self._results[shard] = result
-        return len(self._results) == len(self.units)
+
+    def leave(self) -> None:
+        """Gives up for now: shards that are whole and noted stay, for the next build."""
+        if any(note_of(Path(unit.path)).exists() for unit in self.units):
+            remove_parts(self.tmp)
+        else:
+            shutil.rmtree(self.tmp, ignore_errors=True)
 
     def finish(self, max_reject_share: float) -> CachedSplit:
         """Writes index, report and manifest, and puts the split in its place.
@@ -92,7 +136,11 @@ class SplitBuild:
         report = RowReport()
         for result in results:
             report.merge(result.report)
-        self._check_share(report, max_reject_share)
+        try:
+            self._check_share(report, max_reject_share)
+        except UserError:
+            shutil.rmtree(self.tmp, ignore_errors=True)  # shards of bad data help nobody
+            raise
         lengths = np.concatenate([result.lengths for result in results])
         array = io.BytesIO()
         np.save(array, lengths)  # to a file it would write by C streams: "disk full" has no errno
@@ -113,15 +161,15 @@ class SplitBuild:
             others=(FileEntry.of(self.tmp / LENGTHS), FileEntry.of(self.tmp / REPORT)),
         )
         manifest.write(self.tmp)
+        for unit in self.units:
+            note_of(Path(unit.path)).unlink(missing_ok=True)
         self.tmp.rename(self.entry.directory)
         self._refused.unlink(missing_ok=True)
         return CachedSplit(self.entry.directory, manifest)
 
     def _check_share(self, report: RowReport, max_reject_share: float) -> None:
         rejected, rows = report.num_rejected, report.rows
-        # A target that does not fit tells of the chosen lengths, not of damaged data.
-        unusable = rejected - report.rejected.get(LONG_TARGET, 0)
-        if report.kept and unusable <= max_reject_share * rows:
+        if report.kept and report.num_unusable <= max_reject_share * rows:
             return
         reason, count = max(report.rejected.items(), key=lambda item: item[1])
         first = report.details[reason][0]

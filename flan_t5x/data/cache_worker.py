@@ -1,4 +1,4 @@
-"""Renders, tokenizes and writes one shard: the work of one process, or of none but the caller.
+"""Renders, tokenizes and writes one shard: in the caller, a local process, or on a cluster.
 
 Imports neither jax nor TensorFlow: a worker starts in half a second. A shard is a pure
 function of its `Unit` and the settings, whichever process builds it and in whatever order.
@@ -10,8 +10,8 @@ import os
 import pickle
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
 from multiprocessing import connection, parent_process
@@ -19,16 +19,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int32, Int64
 
 from flan_t5x.data.cache_manifest import FileEntry
 from flan_t5x.data.cache_records import DiskFullError, ShardWriter, encode_record, is_disk_full
+from flan_t5x.data.cache_units import (
+    LONG_TARGET,
+    RowReport,
+    Unit,
+    UnitResult,
+    leave_result,
+    part_of,
+)
 from flan_t5x.data.definitions import BadRow, Example, RowError, TaskDefinition
+from flan_t5x.data.example_info import example_info
 from flan_t5x.data.fewshot import ExemplarPool
 from flan_t5x.data.formats import NO_EXEMPLAR_FITS, Rendered, render
 from flan_t5x.data.vocabulary import Vocabulary
 
-FIRST_DETAILS = 20
 _CHUNK = 256  # rows tokenized together, and between two looks at the stop flag
 
 
@@ -43,102 +50,6 @@ class RenderSettings:
     vocabulary: Vocabulary
     input_length: int
     target_length: int
-
-
-@dataclass(frozen=True)
-class Unit:
-    """One shard of one task split.
-
-    Attributes:
-        task: the pickled definition: equal bytes share one open source within a process.
-        name: task name, for messages.
-        split: split name.
-        start: first source row.
-        stop: one past the last.
-        rows: the rows used, where some between are left out.
-        path: the file to write.
-        with_info: whether records carry texts and answers.
-    """
-
-    task: bytes
-    name: str
-    split: str
-    start: int
-    stop: int
-    rows: Int64[np.ndarray, " rows"] | None
-    path: str
-    with_info: bool
-
-    @property
-    def num_rows(self) -> int:
-        return self.stop - self.start if self.rows is None else len(self.rows)
-
-
-LONG_TARGET = "target longer than its length"
-"""The reason for which a training row is left out because of the chosen lengths."""
-
-
-@dataclass
-class RowReport:
-    """How many rows were kept, rejected and altered, by reason, with the first few of each."""
-
-    rows: int = 0
-    kept: int = 0
-    rejected: dict[str, int] = field(default_factory=dict)
-    altered: dict[str, int] = field(default_factory=dict)
-    details: dict[str, list[dict[str, str]]] = field(default_factory=dict)
-
-    @property
-    def num_rejected(self) -> int:
-        return sum(self.rejected.values())
-
-    def reject(self, reason: str, row: str, detail: str) -> None:
-        """Counts a row that is left out."""
-        self._count(self.rejected, reason, row, detail)
-
-    def alter(self, reason: str, row: str, detail: str) -> None:
-        """Counts a row that is used, but not as it was meant."""
-        self._count(self.altered, reason, row, detail)
-
-    def _count(self, counts: dict[str, int], reason: str, row: str, detail: str) -> None:
-        counts[reason] = counts.get(reason, 0) + 1
-        first = self.details.setdefault(reason, [])
-        if len(first) < FIRST_DETAILS:
-            first.append({"id": row, "detail": detail[:500]})
-
-    def merge(self, other: RowReport) -> None:
-        """Adds a later shard's report."""
-        self.rows += other.rows
-        self.kept += other.kept
-        for mine, theirs in ((self.rejected, other.rejected), (self.altered, other.altered)):
-            for reason, count in theirs.items():
-                mine[reason] = mine.get(reason, 0) + count
-        for reason, first in other.details.items():
-            here = self.details.setdefault(reason, [])
-            here += first[: FIRST_DETAILS - len(here)]
-
-    def as_json(self) -> dict[str, Any]:
-        """The content of `report.json`."""
-
-        def listed(counts: Mapping[str, int]) -> dict[str, Any]:
-            return {r: {"count": counts[r], "first": self.details[r]} for r in sorted(counts)}
-
-        return {
-            "rows": self.rows,
-            "kept": self.kept,
-            "rejected": listed(self.rejected),
-            "altered": listed(self.altered),
-        }
-
-
-@dataclass(frozen=True)
-class UnitResult:
-    """What the parent needs of a finished shard."""
-
-    lengths: Int32[np.ndarray, "kept 2"]
-    report: RowReport
-    file: FileEntry
-    record_bytes: int
 
 
 @lru_cache(maxsize=16)
@@ -177,8 +88,9 @@ class ShardBuilder:
         """
         report, lengths = RowReport(), []
         path = Path(unit.path)
+        part = part_of(path)  # a cluster may build a shard twice at the same time
         try:
-            writer = ShardWriter(path)
+            writer = ShardWriter(part)
             try:
                 for size, record in self._records(unit, report):
                     writer.write(record)
@@ -187,17 +99,23 @@ class ShardBuilder:
                 writer.abandon()
                 raise
             writer.close()
+            part.replace(path)
             file = FileEntry.of(path, examples=writer.records)
+            table = np.array(lengths, dtype=np.int32).reshape(-1, 2)
+            result = UnitResult(table, report, file, writer.bytes)
+            if unit.noted:
+                leave_result(path, result)
         except (DiskFullError, OSError) as error:
             if isinstance(error, DiskFullError) or is_disk_full(error):
-                written = path.stat().st_size if path.exists() else 0
+                written = part.stat().st_size if part.exists() else 0
                 raise DiskFullError(report.rows, written) from error
             raise
         except Exception as error:
             error.add_note(f"(task {unit.name!r}, split {unit.split!r}, rows from {unit.start})")
             raise
-        table = np.array(lengths, dtype=np.int32).reshape(-1, 2)
-        return UnitResult(table, report, file, writer.bytes)
+        finally:
+            part.unlink(missing_ok=True)
+        return result
 
     def _records(self, unit: Unit, report: RowReport) -> Iterator[tuple[tuple[int, int], bytes]]:
         """Lengths and bytes of each usable row, in source order."""
@@ -270,26 +188,25 @@ class ShardBuilder:
                 detail = f"{len(ids)} tokens, {settings.input_length} kept"
                 report.alter("truncated inputs", row.id, detail)
                 ids = [*ids[: settings.input_length - 1], vocabulary.eos_id]
+            _report_fitting(rendered, row.id, report)
             if rendered.format != task.format:
                 report.alter(NO_EXEMPLAR_FITS, row.id, f"rendered as {rendered.format}")
             report.kept += 1
-            info = _info(row, rendered) if with_info else None
+            info = example_info(row, rendered) if with_info else None
             yield (len(ids), len(target_ids)), encode_record(ids, target_ids, info)
 
 
-def _info(row: Example, rendered: Rendered) -> dict[str, Any]:
-    """What scoring and provenance need beside the tokens."""
-    return {
-        "id": row.id,
-        "inputs": rendered.inputs,
-        "targets": rendered.targets,
-        "answer": row.answer,
-        "valid_answers": list(rendered.valid_answers),
-        "template": rendered.template,
-        "format": rendered.format,
-        "exemplar_ids": list(rendered.exemplar_ids),
-        "option_style": rendered.option_style,
-    }
+LEFT_OUT = "exemplars left out"
+QUESTION_CUT = "question cut"
+"""Reasons under which fixed prompts that had no room are counted."""
+
+
+def _report_fitting(rendered: Rendered, row: str, report: RowReport) -> None:
+    if rendered.left_out:
+        shown = len(rendered.exemplar_ids)
+        report.alter(LEFT_OUT, row, f"{shown} of {shown + rendered.left_out} shown")
+    if rendered.words_cut:
+        report.alter(QUESTION_CUT, row, f"{rendered.words_cut} words")
 
 
 def _chosen(task: TaskDefinition, unit: Unit) -> Iterator[Example | BadRow]:

@@ -10,14 +10,13 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
+from flan_t5x.data.cache_units import Unit, UnitResult
 from flan_t5x.data.cache_worker import (
     RenderSettings,
     ShardBuilder,
-    Unit,
-    UnitResult,
     build_in_worker,
     start_worker,
 )
@@ -29,6 +28,7 @@ class Workers(Protocol):
     """Takes units, gives futures, counts rows."""
 
     depth: int  # units to hold at once, so that none of the workers waits
+    results_in_files: bool  # whether results have to be noted beside the shards
 
     @property
     def rows_done(self) -> int:
@@ -36,6 +36,14 @@ class Workers(Protocol):
         ...
 
     def submit(self, unit: Unit) -> Future[UnitResult]: ...
+
+    def attend(self) -> None:
+        """Called now and then while futures are open and nothing more can be submitted."""
+        ...
+
+
+Crew = Callable[[RenderSettings], AbstractContextManager[Workers]]
+"""Makes other workers than local processes, stopped on the way out."""
 
 
 def default_workers() -> int:
@@ -77,6 +85,7 @@ class _Inline:
     """Builds each shard as it is submitted."""
 
     depth = 1
+    results_in_files = False
 
     def __init__(self, settings: RenderSettings, tick: Callable[[], None]) -> None:
         self.rows_done = 0
@@ -95,9 +104,14 @@ class _Inline:
             future.set_exception(error)
         return future
 
+    def attend(self) -> None:
+        """Nothing is ever open."""
+
 
 class _Pool:
     """Spawned processes with a shared counter of rows and a shared stop flag."""
+
+    results_in_files = False
 
     def __init__(self, settings: RenderSettings, count: int) -> None:
         context = multiprocessing.get_context("spawn")
@@ -117,6 +131,9 @@ class _Pool:
 
     def submit(self, unit: Unit) -> Future[UnitResult]:
         return self._executor.submit(build_in_worker, unit)
+
+    def attend(self) -> None:
+        """The processes need no looking after."""
 
     def stop(self) -> None:
         """Ends the processes; a shard in work is given up at its next chunk."""

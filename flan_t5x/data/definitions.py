@@ -39,6 +39,8 @@ class Example:
         rationale: a written chain of thought, where there is one (else "").
         valid_answers: what a uniformly random guesser would draw from; empty where the
             space is open, in which case the random baseline counts as 0.
+        references: further texts that are as right as `answer`, where there are several.
+        group: what several rows belong to that are only right together (else "").
     """
 
     id: str
@@ -47,6 +49,8 @@ class Example:
     options: tuple[str, ...] = ()
     rationale: str = ""
     valid_answers: tuple[str, ...] = ()
+    references: tuple[str, ...] = ()
+    group: str = ""
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,36 @@ class Template:
 
 
 @dataclass(frozen=True)
+class FixedPrompt:
+    """A benchmark's prompt: the same words for every row, nothing is drawn.
+
+    A prompt is the description, the first `shots` exemplars in their published order, and the
+    question, with `separator` between them. See `flan_t5x.data.fixed_prompt` for what happens
+    to one that is too long.
+
+    Attributes:
+        question: pattern of the query, e.g. ``"Q: {question}\nA:"``.
+        shot: pattern of an exemplar, e.g. ``"Q: {question}\nA: {answer}"``.
+        description: pattern of what stands first; empty for nothing. It, `question` and `trigger`
+            may name fields of the first exemplar that the row lacks: words of a published prompt.
+        trigger: pattern of what follows the query's question: what asks for reasoning.
+        shots: exemplars; fewer where the published prompt has fewer.
+        separator: between description, exemplars and query.
+        cut: the field of the query that may be shortened.
+        cut_at: which end of it goes first: "front" where the question stands last in it.
+    """
+
+    question: str
+    shot: str = ""
+    description: str = ""
+    trigger: str = ""
+    shots: int = 0
+    separator: str = "\n\n"
+    cut: str = "question"
+    cut_at: Literal["front", "back"] = "front"
+
+
+@dataclass(frozen=True)
 class TaskDefinition:
     """One trainable or scorable task: a source in one prompt format.
 
@@ -110,7 +144,7 @@ class TaskDefinition:
         source: where rows come from.
         templates: wordings; an example draws one by (name, example id, seed).
         format: zero- or few-shot, with or without chain of thought.
-        metrics: names in `flan_t5x.evaluation.metrics.METRICS`.
+        metrics: names in `flan_t5x.evaluation.metrics.METRICS`; the first is the score.
         extract: name in `flan_t5x.evaluation.extraction.EXTRACTORS`, applied to predictions
             and targets before the metric ("text" for plain tasks, "cot_answer" for rationales).
         group: the submixture or cluster it belongs to, for tables.
@@ -118,6 +152,8 @@ class TaskDefinition:
         option_styles: names in `flan_t5x.data.formats.OPTION_STYLES` to draw from; empty: options
             are not shown, and the answer's text is the target.
         seed: seed of the rendering draws.
+        prompt: a benchmark's own prompt; templates, option styles and draws then play no part.
+        evaluation_only: training on it is refused, alone or in a mixture.
     """
 
     name: str
@@ -130,6 +166,8 @@ class TaskDefinition:
     max_exemplars: int = 3
     option_styles: tuple[str, ...] = ("dash", "letter_paren", "number_dot", "comma_or")
     seed: int = 0
+    prompt: FixedPrompt | None = None
+    evaluation_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -161,3 +199,34 @@ class MixtureDefinition:
     parts: tuple[MixturePart, ...]
     about: str = ""
     evaluation_only: bool = field(default=False)
+
+
+@dataclass(frozen=True)
+class AggregatePart:
+    """A task's score, or another aggregate, inside an aggregate.
+
+    Attributes:
+        name: of a task or an aggregate.
+        chance: the score of guessing, in [0, 1); None takes the score as it is, a number takes
+            (score - chance) / (1 - chance).
+    """
+
+    name: str
+    chance: float | None = None
+
+
+@dataclass(frozen=True)
+class AggregateDefinition:
+    """One figure made of several scores.
+
+    Attributes:
+        name: letters, digits and underscores.
+        parts: what it is made of; where one is missing, it is undefined.
+        reduce: "mean" (unweighted) or "max" of the parts.
+        about: one line for tables.
+    """
+
+    name: str
+    parts: tuple[AggregatePart, ...]
+    reduce: Literal["mean", "max"] = "mean"
+    about: str = ""

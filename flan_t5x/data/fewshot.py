@@ -15,7 +15,8 @@ from flan_t5x.data.templates import check_usable
 from flan_t5x.errors import UserError
 
 POOL_SIZE = 512
-_SPLITS_IN_ORDER = ("exemplars", "train", "validation")
+EXEMPLARS = "exemplars"
+_SPLITS_IN_ORDER = (EXEMPLARS, "train", "validation")
 _READ_AHEAD = 256
 
 
@@ -76,10 +77,13 @@ class ExemplarPool:
     def for_task(cls, task: TaskDefinition, *, size: int = POOL_SIZE) -> ExemplarPool | None:
         """The first `size` usable rows of the task's exemplar split; None for zero-shot formats.
 
+        A fixed prompt may take its description from there, so it has a pool where there is one.
+
         Raises:
             UserError: where no split may serve, or no row of it is usable.
         """
-        if not task.format.startswith("fs"):
+        described = task.prompt is not None and EXEMPLARS in task.source.splits
+        if not task.format.startswith("fs") and not described:
             return None
         try:
             split = exemplar_split(task.source)

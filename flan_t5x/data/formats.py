@@ -8,13 +8,14 @@ result depends neither on the order of rows nor on the number of processes.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
 
 from flan_t5x.data.definitions import BadRow, Example, RowError, TaskDefinition
 from flan_t5x.data.draws import Draws
 from flan_t5x.data.fewshot import SHOT_STYLES, ExemplarPool, ShotStyle
+from flan_t5x.data.fixed_prompt import fits, fitted_prompt
 from flan_t5x.data.option_styles import BASE as BASE_STYLES
 from flan_t5x.data.options import OPTION_STYLES, OptionLayout, OptionStyle
 from flan_t5x.data.templates import CompiledTemplate, check_usable, compiled, lint_templates
@@ -87,6 +88,9 @@ class Rendered:
         valid_answers: the row's possible answers as they would be written in this prompt
             (markers, where the target is a marker; without a rationale); empty for an open
             answer space.
+        references: the row's other right answers, likewise.
+        left_out: exemplars of a fixed prompt that had no room.
+        words_cut: words that a fixed prompt's question lost.
     """
 
     inputs: str
@@ -96,6 +100,9 @@ class Rendered:
     exemplar_ids: tuple[str, ...]
     option_style: str
     valid_answers: tuple[str, ...] = ()
+    references: tuple[str, ...] = ()
+    left_out: int = field(default=0, repr=False)  # the repr is the text, whose version a test pins
+    words_cut: int = field(default=0, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +177,12 @@ class _Wording:
             return ()
         return tuple(self.answer(example, v) for v in example.valid_answers or example.options)
 
+    def references(self, example: Example) -> tuple[str, ...]:
+        """None where the target holds more than the answer."""
+        if self.template(example).open_target:
+            return ()
+        return tuple(self.answer(example, text) for text in example.references if text.strip())
+
 
 def render(
     task: TaskDefinition,
@@ -195,6 +208,8 @@ def render(
             "empty inputs", "answer not among options", "rationale missing", "missing field".
     """
     check_usable(task, example)
+    if task.prompt is not None:
+        return _render_fixed(task, example, exemplars, vocabulary=vocabulary, budget=budget)
     draws = Draws(task.name, example.id, task.seed)
     wording = _Wording.draw(task, draws)
     template = wording.template(example)
@@ -223,6 +238,38 @@ def render(
         exemplar_ids=ids,
         option_style=wording.layout.name if wording.layout and template.holds_options else "",
         valid_answers=wording.valid_answers(example),
+        references=wording.references(example),
+    )
+
+
+def _render_fixed(
+    task: TaskDefinition,
+    example: Example,
+    pool: ExemplarPool | None,
+    *,
+    vocabulary: Vocabulary,
+    budget: int,
+) -> Rendered:
+    """A benchmark's prompt (`fixed_prompt`); its target is the bare answer."""
+    assert task.prompt is not None
+    fitted = fitted_prompt(
+        task.prompt,
+        example,
+        pool.examples if pool is not None else (),
+        vocabulary=vocabulary,
+        budget=budget,
+    )
+    return Rendered(
+        inputs=fitted.inputs,
+        targets=example.answer.strip(),
+        template=0,
+        format=task.format,
+        exemplar_ids=fitted.exemplar_ids,
+        option_style="",
+        valid_answers=example.valid_answers or example.options,
+        references=example.references,
+        left_out=fitted.left_out,
+        words_cut=fitted.words_cut,
     )
 
 
@@ -254,7 +301,7 @@ def _few_shot(
     shots = _draw_shots(wording, example, candidates, style, wanted=wanted)
     while shots:
         inputs = _assemble(wording, example, shots, style)
-        if _fits(inputs, vocabulary, budget):
+        if fits(inputs, vocabulary, budget):
             return inputs, tuple(shot.id for shot in shots)
         shots.remove(max(shots, key=lambda shot: len(shot.text)))
     return None
@@ -318,15 +365,6 @@ def _assemble(wording: _Wording, example: Example, shots: list[_Shot], style: Sh
         query = _asked(wording.fill(template.alone, example), style.question, style.answer)
         inputs = style.separator.join([*texts, query])
     return f"{wording.cot.trigger} {inputs}" if wording.cot else inputs
-
-
-def _fits(text: str, vocabulary: Vocabulary, budget: int) -> bool:
-    """Whether the text and an end-of-sequence token take at most `budget` tokens."""
-    # ASCII is not expanded by normalisation: at most one token a character, and one for the
-    # space that SentencePiece puts in front. Most short prompts need no tokenizing here.
-    if len(text) + 2 <= budget and text.isascii():
-        return True
-    return len(vocabulary.encode(text)) + 1 <= budget
 
 
 @lru_cache(maxsize=2)

@@ -215,6 +215,10 @@ class Stream:
         planned = self._window(window)
         return packing_bound(planned.lengths, self.capacity) / planned.num_rows
 
+    def examples_per_row(self, window: int = 0) -> float:
+        """Examples in a row of a window's plan, on average."""
+        return self._order.size_of_window / self._window(window).num_rows
+
     def window_lengths(self, window: int) -> Int32[np.ndarray, "examples 2"]:
         """Tokens of (inputs, targets) of a window's draws, in the order in which they are drawn."""
         return self._lengths(self._order.window(window))

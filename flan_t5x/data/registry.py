@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 from flan_t5x.data.definitions import (
     Format,
@@ -39,13 +40,16 @@ __all__ = [
     "MixtureRow",
     "Repeat",
     "WeightedTask",
+    "aggregates_module",
     "describe_mixture",
     "draws_before_repeat",
     "get_mixture",
     "get_task",
+    "is_task",
     "missing_data",
     "missing_text",
     "mixture_names",
+    "register",
     "register_jsonl",
     "register_module",
     "register_rendered",
@@ -198,6 +202,17 @@ def _unknown(kind: str, name: str, known: list[str]) -> UserError:
     return UserError(f"there is no {kind} named {name!r}; {hint}")
 
 
+def is_task(name: str) -> bool:
+    """Whether a task has that name; it is not made, and a mixture's name or nobody's is none."""
+    _registry.load_for(name)
+    return name in _registry.tasks or name in _registry.makers
+
+
+def aggregates_module() -> ModuleType:
+    """Where figures over several scores are defined; see `data.aggregates`."""
+    return importlib.import_module(importlib.import_module(_TASKS_PACKAGE).AGGREGATES)
+
+
 def task_names() -> list[str]:
     """All names, sorted. Imports every provider."""
     _registry.load_all()
@@ -231,6 +246,26 @@ def register_module(module_name: str) -> None:
             f"cannot import the task module {module_name!r}: {error}. "
             "Is it installed, or in the current directory?"
         ) from error
+
+
+def register(
+    tasks: Iterable[TaskDefinition], mixtures: Iterable[MixtureDefinition], *, origin: str
+) -> None:
+    """Registers definitions; those that are known, and the same, do no harm.
+
+    Args:
+        tasks: definitions.
+        mixtures: likewise.
+        origin: where they come from, for messages.
+
+    Raises:
+        UserError: for a bad name, or one that another definition has.
+    """
+    _registry.add(
+        [task for task in tasks if _registry.tasks.get(task.name) != task],
+        [mixture for mixture in mixtures if _registry.mixtures.get(mixture.name) != mixture],
+        origin=origin,
+    )
 
 
 def register_jsonl(
@@ -282,8 +317,7 @@ def register_jsonl(
         max_exemplars=max_exemplars,
         seed=seed,
     )
-    if known != task:
-        _registry.add([task], [], origin=f"register_jsonl({str(path)!r})")
+    register([task], [], origin=f"register_jsonl({str(path)!r})")
     return task
 
 
@@ -311,10 +345,14 @@ def register_rendered(
 
     source = RenderedSource(path, where=where, validation_share=validation_share)
     task = TaskDefinition(
-        name=name, source=source, templates=(Template("{inputs}"),), metrics=("f1",), group=group
+        name=name,
+        source=source,
+        templates=(Template("{inputs}"),),
+        metrics=("rouge", "accuracy"),
+        group=group,
     )
-    if _registry.find_task(name) != task:
-        _registry.add([task], [], origin=f"register_rendered({str(path)!r})")
+    _registry.load_for(name)
+    register([task], [], origin=f"register_rendered({str(path)!r})")
     return get_task(name)
 
 

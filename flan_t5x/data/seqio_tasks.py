@@ -113,6 +113,7 @@ def _to_json(example: Example) -> str:
             "options": example.options,
             "rationale": example.rationale,
             "valid_answers": example.valid_answers,
+            "references": example.references,
         }
     )
 
@@ -121,6 +122,7 @@ def _from_json(text: bytes) -> Example:
     row = json.loads(text)
     row["options"] = tuple(row["options"])
     row["valid_answers"] = tuple(row["valid_answers"])
+    row["references"] = tuple(row["references"])
     return Example(**row)
 
 
@@ -164,6 +166,20 @@ def _render_preprocessor(
     return preprocess
 
 
+def _text_and_tokens(
+    task: TaskDefinition, vocabulary: Vocabulary, lengths: Mapping[str, int], *, cacheable: bool
+) -> list[Any]:
+    """The first preprocessors. What SeqIO caches may not depend on a sequence length."""
+    render_rows = _render_preprocessor(task, vocabulary, lengths)
+    if not cacheable:
+        return [render_rows, seqio.preprocessors.tokenize]
+
+    def at_fixed_lengths(dataset: tf.data.Dataset) -> tf.data.Dataset:
+        return render_rows(dataset)
+
+    return [at_fixed_lengths, seqio.preprocessors.tokenize, seqio.CacheDatasetPlaceholder()]
+
+
 def _drop_long_targets(
     dataset: tf.data.Dataset, sequence_length: Mapping[str, int] | None = None
 ) -> tf.data.Dataset:
@@ -193,6 +209,7 @@ def to_seqio_task(
     metrics: MetricTable,
     extractors: ExtractorTable,
     feature_lengths: Mapping[str, int] | None = None,
+    cacheable: bool = False,
 ) -> seqio.Task:
     """The task as a `seqio.Task`, registered under its name.
 
@@ -209,6 +226,8 @@ def to_seqio_task(
             `flan_t5x.evaluation.extraction.EXTRACTORS`.
         feature_lengths: tokens of "inputs" and "targets", end of sequence included: the budget
             of few-shot prompts where ``get_dataset`` is given no sequence length.
+        cacheable: for SeqIO's own caching script: `feature_lengths` are then the budget of
+            few-shot prompts whatever ``get_dataset`` is given.
 
     Raises:
         UserError: for an unknown metric or extractor, or a source that cannot be read.
@@ -224,7 +243,7 @@ def to_seqio_task(
                     f"there are {', '.join(known)}."
                 )
     lengths = dict(feature_lengths or DEFAULT_LENGTHS)
-    made_of = (definition, vocabulary.fingerprint(), tuple(sorted(lengths.items())))
+    made_of = (definition, vocabulary.fingerprint(), tuple(sorted(lengths.items())), cacheable)
     if definition.name in seqio.TaskRegistry.names():
         if _made_of.get(definition.name) == made_of:
             return seqio.TaskRegistry.get(definition.name)
@@ -235,8 +254,7 @@ def to_seqio_task(
         definition.name,
         source=SourceData(definition.source),
         preprocessors=[
-            _render_preprocessor(definition, vocabulary, lengths),
-            seqio.preprocessors.tokenize,
+            *_text_and_tokens(definition, vocabulary, lengths, cacheable=cacheable),
             _drop_long_targets,
             seqio.preprocessors.append_eos_after_trim,
         ],

@@ -12,7 +12,6 @@ from flan_t5x.data.cache import CachedSplit, CacheSpec, ensure_cached
 from flan_t5x.data.definitions import TaskDefinition
 from flan_t5x.data.registry import WeightedTask, describe_mixture, resolve
 from flan_t5x.errors import UserError, nearest
-from flan_t5x.parallel import distributed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +65,8 @@ def open_cache(
     With several processes the first one builds; the others open what it left, or build their
     own where the folder is not shared.
     """
+    from flan_t5x.parallel import distributed  # jax, which naming tasks does not need
+
     if distributed.is_lead():
         found = prepare_cache(spec, cache_dir, num_workers=num_workers, console=console)
     distributed.barrier("flan_t5x_cache_built")
@@ -77,12 +78,13 @@ def open_cache(
 def mixture_table(tasks: TaskSet, splits: Mapping[str, CachedSplit] | None = None) -> str:
     """The mixture as text: task, group, examples, rate and share."""
     shares = {w.task.name: w.rate for w in tasks.weighted}
+    groups = {task.name: task.group for task in tasks.tasks}
     rows = {row.task: row for row in describe_mixture(tasks.name, published_counts=True)}
     lines = [f"# mixture {tasks.name}, split {tasks.split}: {len(shares)} tasks"]
     lines.append(f"{'task':<44} {'group':<14} {'examples':>9} {'cap':>8} {'share':>8}")
     for name, share in shares.items():
         row = rows.get(name)
-        group = row.group if row else "jsonl"
+        group = row.group if row else groups[name]
         cap = str(row.cap) if row and row.cap is not None else "-"
         if splits and name in splits:
             count: int | str = splits[name].num_examples

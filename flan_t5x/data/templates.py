@@ -83,7 +83,9 @@ def check_usable(task: TaskDefinition, example: Example) -> None:
             "answer not among options",
             f"example {example.id!r}: {example.answer!r} is not in {list(example.options)}",
         )
-    if task.format.endswith("_cot") and not example.rationale.strip():
+    # A fixed prompt's target is the bare answer: its queries need no rationale.
+    asked = task.format.endswith("_cot") and task.prompt is None
+    if asked and not example.rationale.strip():
         raise RowError("rationale missing", f"example {example.id!r} in format {task.format!r}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import NamedTuple
 
 import jax
@@ -9,11 +10,30 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from flan_t5x.decode.sampling import EOS, PAD
+from flan_t5x.errors import UserError, require_count
 from flan_t5x.model.decoding import Cache, Decoder
 from flan_t5x.model.model import Model, Params
 
 NEVER = -1.0e7
 """A log-probability that no sequence reaches; finite, as in T5X."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BeamSearch:
+    """Beam search in place of sampling, wherever a `Sampling` may stand.
+
+    Attributes:
+        beams: width.
+        alpha: exponent of the length penalty; 0 compares plain log-probabilities.
+    """
+
+    beams: int = 4
+    alpha: float = 0.6
+
+    def __post_init__(self) -> None:
+        require_count("BeamSearch.beams", self.beams)
+        if not self.alpha >= 0:
+            raise UserError(f"BeamSearch.alpha = {self.alpha!r}: needs a number >= 0")
 
 
 class Beams(NamedTuple):

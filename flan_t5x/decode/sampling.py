@@ -41,7 +41,7 @@ class Sampling:
 
 
 class Decoded(NamedTuple):
-    """What decoding returns.
+    """What `decode` returns.
 
     Attributes:
         tokens: [batch, max_length], EOS included, zeros after it.
@@ -51,6 +51,14 @@ class Decoded(NamedTuple):
 
     tokens: Int[Array, "batch length"]
     log_probs: Float[Array, " batch"]
+    steps: Int[Array, ""]
+
+
+class Samples(NamedTuple):
+    """What `sample` returns: as `Decoded`, for every sample of every prompt."""
+
+    tokens: Int[Array, "batch samples length"]
+    log_probs: Float[Array, "batch samples"]
     steps: Int[Array, ""]
 
 
@@ -75,11 +83,52 @@ def decode(
         sampling: default greedy.
         keys: one PRNG key per row; needed unless greedy.
     """
+    found = sample(
+        model,
+        params,
+        encoder_input_tokens,
+        max_length=max_length,
+        samples=1,
+        sampling=sampling,
+        keys=keys,
+    )
+    return Decoded(found.tokens[:, 0], found.log_probs[:, 0], found.steps)
+
+
+def sample(
+    model: Model,
+    params: Params,
+    encoder_input_tokens: Int[Array, "batch inputs"],
+    *,
+    max_length: int,
+    samples: int,
+    sampling: Sampling | None = None,
+    keys: Key[Array, " batch"] | None = None,
+) -> Samples:
+    """Several independent continuations of every prompt, which is encoded once.
+
+    Sample i of a row is a function of (prompt, key, i): the first of five is the first of two.
+
+    Args:
+        model: the network.
+        params: its parameters.
+        encoder_input_tokens: prompts, 0 is padding.
+        max_length: most tokens to generate, EOS included.
+        samples: how many of each prompt.
+        sampling: default greedy.
+        keys: one PRNG key per row; needed unless greedy.
+    """
     sampling = sampling or Sampling()
     if sampling.temperature > 0.0 and keys is None:
         raise ValueError("sampling needs one PRNG key per row")
-    decoder = Decoder(model.bind(params), encoder_input_tokens, max_length=max_length)
-    batch = encoder_input_tokens.shape[0]
+    decoder = Decoder(
+        model.bind(params), encoder_input_tokens, max_length=max_length, samples=samples
+    )
+    rows = encoder_input_tokens.shape[0]
+    batch = rows * samples  # sequences, those of a prompt side by side
+    if keys is not None:
+        fold = jax.vmap(jax.vmap(jax.random.fold_in, (None, 0)), (0, None))
+        keys = fold(keys, jnp.arange(samples)).reshape(batch)
 
     class Loop(NamedTuple):
         position: Int[Array, ""]
@@ -93,8 +142,9 @@ def decode(
         return (loop.position < max_length) & ~jnp.all(loop.ended)
 
     def step(loop: Loop) -> Loop:
-        logits, cache = decoder.step(loop.last[:, None], loop.cache, position=loop.position)
-        logits = logits[:, 0]
+        last = loop.last.reshape(rows, samples)
+        logits, cache = decoder.step(last, loop.cache, position=loop.position)
+        logits = logits.reshape(batch, -1)
         if keys is None or sampling.temperature == 0.0:
             chosen = jnp.argmax(logits, axis=-1).astype(jnp.int32)
         else:
@@ -117,14 +167,17 @@ def decode(
         position=jnp.zeros((), jnp.int32),
         last=jnp.full((batch,), PAD, jnp.int32),
         tokens=jnp.full((batch, max_length), PAD, jnp.int32),
-        ended=~jnp.any(
-            encoder_input_tokens > 0, axis=-1
-        ),  # an all-padding prompt only fills the batch
+        # An all-padding prompt only fills the batch.
+        ended=jnp.repeat(~jnp.any(encoder_input_tokens > 0, axis=-1), samples),
         log_probs=jnp.zeros((batch,), jnp.float32),
         cache=decoder.cache,
     )
     end = jax.lax.while_loop(running, step, start)
-    return Decoded(end.tokens, end.log_probs, end.position)
+    return Samples(
+        end.tokens.reshape(rows, samples, max_length),
+        end.log_probs.reshape(rows, samples),
+        end.position,
+    )
 
 
 def filter_logits(

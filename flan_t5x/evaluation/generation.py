@@ -10,7 +10,9 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from flan_t5x.decode.sampling import Decoded, Sampling, decode
+from flan_t5x.decode.continuations import Decoding, check_samples, continuations
+from flan_t5x.decode.sampling import Samples, Sampling
+from flan_t5x.evaluation.buckets import MAX_BATCH_TOKENS, Buckets
 from flan_t5x.model.model import Model, Params
 from flan_t5x.parallel.mesh import batch_divisor
 from flan_t5x.parallel.rules import batch_sharding, replicated
@@ -24,23 +26,45 @@ class Generated:
     """Answers in the order of the prompts.
 
     Attributes:
-        tokens: one int32 array per prompt, cut before EOS.
+        tokens: one int32 array per prompt, cut before EOS. With several samples a prompt, its
+            first, or the one that was chosen.
         log_probs: [prompts], summed log-probabilities of the answer under the model.
         compilations: programs compiled so far by this generator.
         seconds: wall time of this call.
+        samples: all samples of every prompt, each like one of `tokens`.
+        sample_log_probs: [prompts, samples].
+        texts: the answers as texts, where they are not `tokens` decoded (chosen options).
     """
 
     tokens: list[np.ndarray]
     log_probs: np.ndarray
     compilations: int = 0
     seconds: float = field(default=0.0)
+    samples: list[list[np.ndarray]] = field(default_factory=list)
+    sample_log_probs: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
+    texts: list[str] | None = None
 
 
 class Generator:
     """Compiled decoding, one program per length bucket, kept for the life of the run.
 
-    Prompts are sorted by length and padded to the bucket, so that a short prompt never pays
-    for a long one; every batch has `batch_size` rows (short ones are filled with padding).
+    Prompts are sorted by length and padded to their bucket, so that a short prompt never pays
+    for a long one; see `Buckets` for the number of rows, which is the same for all batches of a
+    bucket (short ones are filled with padding).
+
+    Args:
+        model: the network.
+        mesh: the devices.
+        batch_size: most sequences decoded together; of several samples a prompt, each counts.
+        max_input_length: longer prompts are cut.
+        max_decode_length: most tokens generated, EOS included.
+        decoding: how tokens are chosen; default greedy.
+        num_samples: samples of each prompt, which is encoded once.
+        max_batch_tokens: most padded prompt tokens of a batch.
+
+    Attributes:
+        buckets: of the prompts.
+        compilations: programs compiled so far, at most one per bucket.
     """
 
     def __init__(
@@ -51,24 +75,33 @@ class Generator:
         batch_size: int,
         max_input_length: int,
         max_decode_length: int,
-        sampling: Sampling | None = None,
+        decoding: Decoding | None = None,
+        num_samples: int = 1,
+        max_batch_tokens: int = MAX_BATCH_TOKENS,
     ) -> None:
-        parts = batch_divisor(mesh)
-        self.batch_size = -(-batch_size // parts) * parts
+        decoding = decoding or Sampling()
+        check_samples(decoding, num_samples)
+        self.num_samples = num_samples
         self.max_decode_length = max_decode_length
-        self.buckets = length_buckets(max_input_length)
+        self.buckets = Buckets(
+            max_input_length,
+            batch_size=max(1, batch_size // num_samples),
+            max_batch_tokens=max_batch_tokens,
+            parts=batch_divisor(mesh),
+        )
         self._mesh = mesh
-        self._compiled = 0
-        self._sampling = sampling or Sampling()
+        self.compilations = 0
+        self._draws = isinstance(decoding, Sampling) and decoding.temperature > 0.0
 
-        def run(params: Params, tokens: jax.Array, keys: jax.Array | None) -> Decoded:
-            self._compiled += 1  # runs once per traced shape
-            return decode(
+        def run(params: Params, tokens: jax.Array, keys: jax.Array | None) -> Samples:
+            self.compilations += 1  # runs once per traced shape
+            return continuations(
                 model,
                 params,
                 tokens,
                 max_length=max_decode_length,
-                sampling=self._sampling,
+                decoding=decoding,
+                samples=num_samples,
                 keys=keys,
             )
 
@@ -92,23 +125,22 @@ class Generator:
             progress: told (prompts done, prompts in all) after each batch.
         """
         start = time.monotonic()
-        tokens: list[np.ndarray] = [np.zeros(0, np.int32)] * len(prompts)
-        log_probs = np.zeros(len(prompts), np.float32)
+        samples: list[list[np.ndarray]] = [[] for _ in prompts]
+        log_probs = np.zeros((len(prompts), self.num_samples), np.float32)
         done = 0
         for chosen in self.batches([len(p) for p in prompts]):
-            answers = self.answer(params, [prompts[i] for i in chosen], numbers=chosen, seed=seed)
+            made = self.answer(params, [prompts[i] for i in chosen], numbers=chosen, seed=seed)
             for row, i in enumerate(chosen):
-                tokens[i] = answers.tokens[row]
-            log_probs[chosen] = answers.log_probs
+                samples[i] = made.samples[row]
+            log_probs[chosen] = made.sample_log_probs
             done += len(chosen)
             if progress is not None:
                 progress(done, len(prompts))
-        return Generated(tokens, log_probs, self._compiled, time.monotonic() - start)
+        return self._generated(samples, log_probs, start)
 
     def batches(self, lengths: Sequence[int]) -> list[np.ndarray]:
-        """Which prompts are answered together: positions, shortest prompts first."""
-        order = np.argsort(np.asarray(lengths, np.int64), kind="stable")
-        return [order[i : i + self.batch_size] for i in range(0, len(order), self.batch_size)]
+        """Which prompts are answered together: positions, longest prompts first."""
+        return self.buckets.batches(lengths)
 
     def answer(
         self,
@@ -118,7 +150,7 @@ class Generator:
         numbers: Sequence[int] | np.ndarray,
         seed: int = 0,
     ) -> Generated:
-        """Generates for one batch: at most `batch_size` prompts.
+        """Generates for one batch: at most the rows of its bucket.
 
         Args:
             params: as for a call, as is `seed`.
@@ -128,39 +160,33 @@ class Generator:
         start = time.monotonic()
         result = self._batch(params, prompts, np.asarray(numbers), seed)
         tokens, log_probs = jax.device_get((result.tokens, result.log_probs))
-        answers = [until_eos(tokens[row]) for row in range(len(prompts))]
-        seconds = time.monotonic() - start
-        return Generated(answers, log_probs[: len(prompts)], self._compiled, seconds)
+        samples = [[until_eos(t) for t in tokens[row]] for row in range(len(prompts))]
+        return self._generated(samples, log_probs[: len(prompts)], start)
+
+    def _generated(
+        self, samples: list[list[np.ndarray]], log_probs: np.ndarray, start: float
+    ) -> Generated:
+        return Generated(
+            [of_prompt[0] for of_prompt in samples],
+            log_probs[:, 0],
+            self.compilations,
+            time.monotonic() - start,
+            samples,
+            log_probs,
+        )
 
     def _batch(
         self, params: Params, prompts: Sequence[np.ndarray], ids: np.ndarray, seed: int
-    ) -> Decoded:
-        longest = max(len(p) for p in prompts)
-        length = next((b for b in self.buckets if b >= longest), self.buckets[-1])
-        batch = np.zeros((self.batch_size, length), np.int32)
-        for row, prompt in enumerate(prompts):
-            kept = prompt
-            if len(prompt) > length:
-                kept = np.concatenate([prompt[: length - 1], prompt[-1:]])
-            batch[row, : len(kept)] = kept
+    ) -> Samples:
+        batch = self.buckets.pad(prompts)
         sharding = batch_sharding(self._mesh)
         placed = jax.make_array_from_callback(batch.shape, sharding, lambda index: batch[index])
         keys = None
-        if self._sampling.temperature > 0.0:
-            numbers = np.zeros(self.batch_size, np.uint32)
+        if self._draws:
+            numbers = np.zeros(len(batch), np.uint32)
             numbers[: len(ids)] = ids
             keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(seed), numbers)
         return self._run(params, placed, keys)
-
-
-def length_buckets(longest: int) -> tuple[int, ...]:
-    """Powers of two from 32, then `longest` itself: at most log2(longest/32)+1 programs."""
-    buckets = []
-    size = 32
-    while size < longest:
-        buckets.append(size)
-        size *= 2
-    return (*buckets, longest)
 
 
 def until_eos(tokens: np.ndarray) -> np.ndarray:

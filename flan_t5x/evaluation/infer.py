@@ -7,15 +7,18 @@ import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
 
 from flan_t5x.data.row_progress import RowProgress
 from flan_t5x.data.vocabulary import Vocabulary
+from flan_t5x.decode.continuations import Decoding
 from flan_t5x.decode.sampling import Sampling
 from flan_t5x.errors import UserError, require_count
-from flan_t5x.evaluation.generation import Generator
+from flan_t5x.evaluation.buckets import MAX_BATCH_TOKENS
+from flan_t5x.evaluation.generation import Generated, Generator
 from flan_t5x.evaluation.journal import Journal
 from flan_t5x.evaluation.loaded import LoadedModel, load_model
 from flan_t5x.evaluation.prompts import InputFormat, PromptFile, Scan
@@ -25,7 +28,7 @@ from flan_t5x.model.config import T5Config
 from flan_t5x.parallel import distributed
 from flan_t5x.parallel.rules import Rules
 
-JOB_VERSION = 1  # of the order of rows and of how answers are made: another one starts anew
+JOB_VERSION = 2  # of the order of rows and of how answers are made: another one starts anew
 BATCHES_PER_WINDOW = 64  # sorted by length together; what is in memory at a time
 
 
@@ -39,6 +42,7 @@ class InferenceResult:
         blank: lines of the input that were passed over.
         cut: prompts longer than `max_input_length`.
         compilations: programs compiled by this start.
+        not_finite: answers whose log-probability is no number: the model's logits are none.
     """
 
     rows: int
@@ -46,6 +50,7 @@ class InferenceResult:
     blank: int
     cut: int
     compilations: int
+    not_finite: int = 0
 
 
 def infer(
@@ -56,10 +61,11 @@ def infer(
     output_path: str,
     vocabulary: str = "mini",
     input_format: InputFormat = "auto",
-    batch_size: int = 64,
+    batch_size: int = 256,
+    max_batch_tokens: int = MAX_BATCH_TOKENS,
     max_input_length: int = 512,
     max_decode_length: int = 128,
-    sampling: Sampling | None = None,
+    decoding: Decoding | None = None,
     seed: int = 0,
     mesh: Mapping[str, int] | None = None,
     rules: str | Rules = "data_parallel",
@@ -82,11 +88,13 @@ def infer(
         output_path: the file to write.
         vocabulary: "mini" or the path of a SentencePiece model.
         input_format: "jsonl" or "text"; "auto" goes by the file's suffix, see `PromptFile`.
-        batch_size: prompts answered together; rounded up to what the mesh divides.
+        batch_size: most prompts answered together; rounded up to what the mesh divides. Every
+            process of a run computes its share of each batch, and the first writes the file.
+        max_batch_tokens: most padded prompt tokens of a batch: long prompts go in smaller ones.
         max_input_length: tokens of a prompt, end token included; longer ones are cut at their
             end, which is counted and said.
         max_decode_length: most tokens of an answer, end token included.
-        sampling: how tokens are chosen; None is greedy.
+        decoding: how tokens are chosen, `Sampling` or `BeamSearch`; None is greedy.
         seed: of sampling.
         mesh: sizes of the mesh axes, default all devices on "data".
         rules: sharding rules, a preset of `flan_t5x.parallel.rules` or a list.
@@ -97,6 +105,7 @@ def infer(
             file that cannot be written, a partial file of other settings or in use.
     """
     require_count("infer.batch_size", batch_size)
+    require_count("infer.max_batch_tokens", max_batch_tokens)
     require_count("infer.max_input_length", max_input_length, at_least=2)
     require_count("infer.max_decode_length", max_decode_length)
     console = console or Console(quiet=not distributed.is_lead())
@@ -104,14 +113,15 @@ def infer(
     output = _output_file(output_path, prompts.path)
     scan = prompts.scan()
     loaded = load_model(checkpoint_path, model, vocabulary=vocabulary, mesh=mesh, rules=rules)
-    sampling = sampling or Sampling()
+    decoding = decoding or Sampling()
     generator = Generator(
         loaded.model,
         mesh=loaded.mesh,
-        batch_size=batch_size,
+        batch_size=min(batch_size, scan.rows),
+        max_batch_tokens=max_batch_tokens,
         max_input_length=max_input_length,
         max_decode_length=max_decode_length,
-        sampling=sampling,
+        decoding=decoding,
     )
     job = {
         "version": JOB_VERSION,
@@ -121,10 +131,11 @@ def infer(
         "parameters": loaded.fingerprint,
         "model": dataclasses.asdict(model),
         "vocabulary": loaded.vocabulary.fingerprint(),
-        "batch_size": generator.batch_size,
+        "batch_size": batch_size,
+        "max_batch_tokens": max_batch_tokens,
         "max_input_length": max_input_length,
         "max_decode_length": max_decode_length,
-        "sampling": dataclasses.asdict(sampling),
+        "decoding": {"method": type(decoding).__name__, **dataclasses.asdict(decoding)},
         "seed": seed,
     }
     journal = Journal(_partial(output), job) if distributed.is_lead() else None
@@ -132,6 +143,8 @@ def infer(
         result = _answer_all(prompts, scan, loaded, generator, journal, seed=seed, console=console)
         if journal is not None:
             _write_output(output, prompts, scan, journal)
+            odd = sum(answer["log_prob"] is None for answer in journal.answers.values())
+            result = dataclasses.replace(result, not_finite=odd)
             journal.remove()
     finally:
         if journal is not None:
@@ -162,7 +175,7 @@ def _answer_all(
         _print(console, f"going on: {resumed:,} of {scan.rows:,} prompts are answered already")
     with RowProgress("answering", "answered", "prompts", console=console) as progress:
         count = resumed
-        for first, texts in _windows(prompts, BATCHES_PER_WINDOW * generator.batch_size):
+        for first, texts in _windows(prompts, BATCHES_PER_WINDOW * generator.buckets.most_rows):
             if done[first : first + len(texts)].all():
                 continue
             tokens = _encode(texts, loaded.vocabulary)
@@ -172,12 +185,10 @@ def _answer_all(
                     continue
                 batch = [tokens[i] for i in chosen]
                 answers = generator.answer(loaded.params, batch, numbers=rows, seed=seed)
-                longer = sum(len(t) > generator.buckets[-1] for t in batch)
+                longer = sum(len(t) > generator.buckets.longest for t in batch)
                 cut, compilations = cut + longer, answers.compilations
                 if journal is not None:
-                    said = [loaded.vocabulary.decode(t.tolist()) for t in answers.tokens]
-                    log_probs = [rounded(x) for x in answers.log_probs]
-                    journal.add(rows.tolist(), said, log_probs, cut=longer)
+                    journal.add(rows.tolist(), _fields(answers, loaded.vocabulary), cut=longer)
                 count += len(rows)
                 progress.update(count, scan.rows)
     return InferenceResult(scan.rows, resumed, scan.blank, cut, compilations)
@@ -198,6 +209,14 @@ def _encode(texts: Sequence[str], vocabulary: Vocabulary) -> list[np.ndarray]:
     return [np.array([*ids, eos], np.int32) for ids in vocabulary.encode_batch(texts)]
 
 
+def _fields(answers: Generated, vocabulary: Vocabulary) -> list[dict[str, Any]]:
+    """What is added to the line of each prompt."""
+    return [
+        {"prediction": vocabulary.decode(tokens.tolist()), "log_prob": rounded(log_prob)}
+        for tokens, log_prob in zip(answers.tokens, answers.log_probs, strict=True)
+    ]
+
+
 def _write_output(output: Path, prompts: PromptFile, scan: Scan, journal: Journal) -> None:
     """Prompts and answers, in order. The input is read again, and must be what it was."""
     if prompts.scan().digest != scan.digest:
@@ -207,7 +226,7 @@ def _write_output(output: Path, prompts: PromptFile, scan: Scan, journal: Journa
         )
     with whole_file(output) as file:
         for row, prompt in enumerate(prompts):
-            line = {**prompt.fields, **journal.answers[row]._asdict()}
+            line = {**prompt.fields, **journal.answers[row]}
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 
@@ -237,6 +256,8 @@ def _report(result: InferenceResult, output: Path, console: Console) -> None:
     if result.cut:
         share = result.cut / result.rows
         text += f"; prompts cut to max_input_length: {result.cut:,} ({share:.1%})"
+    if result.not_finite:
+        text += f"; without a finite log-probability: {result.not_finite:,}, check the parameters"
     if result.blank:
         text += f"; blank lines passed over: {result.blank:,}"
     _print(console, text)

@@ -1,4 +1,4 @@
-"""Answers as they come, on disk: what a killed `infer` has done is not done again.
+"""Answers as they come, on disk: what a killed `eval` or `infer` has done is not done again.
 
 A file of JSON lines. The first describes the job; each other one holds a batch that is done. A
 line is written at once and whole; one that a kill cut short is dropped at the next opening.
@@ -12,16 +12,9 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any
 
 from flan_t5x.errors import UserError
-
-
-class Answer(NamedTuple):
-    """What the model said to one prompt; `log_prob` is None where it is not finite."""
-
-    prediction: str
-    log_prob: float | None
 
 
 class Journal:
@@ -32,7 +25,7 @@ class Journal:
         job: all that the answers depend on, JSON-able, with a "version".
 
     Attributes:
-        answers: by row number, those that are done.
+        answers: by row number, those that are done, as JSON gives them back.
         cut: how many of their prompts were cut.
 
     Raises:
@@ -41,7 +34,7 @@ class Journal:
 
     def __init__(self, path: Path, job: Mapping[str, Any]) -> None:
         self.path = path
-        self.answers: dict[int, Answer] = {}
+        self.answers: dict[int, Any] = {}
         self.cut = 0
         try:
             self._file = path.open("a+b", buffering=0)
@@ -54,28 +47,15 @@ class Journal:
             self._file.close()
             raise
 
-    def add(
-        self,
-        rows: Sequence[int],
-        predictions: Sequence[str],
-        log_probs: Sequence[float | None],
-        *,
-        cut: int,
-    ) -> None:
+    def add(self, rows: Sequence[int], answers: Sequence[Any], *, cut: int) -> None:
         """Takes the answers of one batch, and returns when the system has them.
 
         Args:
             rows: row numbers.
-            predictions: a text for each.
-            log_probs: likewise.
+            answers: what is to be kept of each, JSON-able.
             cut: how many of the prompts were cut.
         """
-        batch = {
-            "rows": list(rows),
-            "predictions": list(predictions),
-            "log_probs": list(log_probs),
-            "cut": cut,
-        }
+        batch = {"rows": list(rows), "answers": list(answers), "cut": cut}
         self._write(batch)
         self._take(batch)
 
@@ -104,7 +84,7 @@ class Journal:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise UserError(
-                f"{self.path} is in use: another process writes the same output_path; wait for "
+                f"{self.path} is in use: another process writes the same output; wait for "
                 "it, or choose another"
             ) from error
 
@@ -141,10 +121,7 @@ class Journal:
             )
 
     def _take(self, batch: Mapping[str, Any]) -> None:
-        for row, *answer in zip(
-            batch["rows"], batch["predictions"], batch["log_probs"], strict=True
-        ):
-            self.answers[row] = Answer(*answer)
+        self.answers.update(zip(batch["rows"], batch["answers"], strict=True))
         self.cut += batch["cut"]
 
     def _write(self, record: Mapping[str, Any]) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jax.sharding import Mesh
@@ -27,7 +29,9 @@ class LoadedModel:
     Attributes:
         model: gives logits from parameters.
         params: on the mesh.
+        config: the sizes.
         mesh: the devices.
+        shardings: of `params`.
         vocabulary: of prompts and answers.
         checkpoint: where the parameters came from, a model_dir resolved to its best step.
         fingerprint: hex digest of the parameters' names, shapes and first values: tells
@@ -36,10 +40,32 @@ class LoadedModel:
 
     model: Model
     params: Params
+    config: T5Config
     mesh: Mesh
+    shardings: Any
     vocabulary: Vocabulary
     checkpoint: str
     fingerprint: str
+
+    def reload(self, checkpoint_path: str) -> LoadedModel:
+        """The same with the parameters of another checkpoint; what is compiled stays of use.
+
+        Raises:
+            UserError: as `load_model`.
+        """
+        checkpoint = locate(checkpoint_path)
+        params = load_initial(
+            checkpoint,
+            self.model.abstract_params,
+            vocabulary=self.vocabulary.fingerprint(),
+            config=self.config,
+        )
+        return dataclasses.replace(
+            self,
+            params=place_params(params, self.shardings),
+            checkpoint=checkpoint,
+            fingerprint=_fingerprint(params),
+        )
 
 
 def load_model(
@@ -71,13 +97,8 @@ def load_model(
     shardings = param_shardings(
         model.abstract_params, model.logical_axes, rules=resolve_rules(rules), mesh=device_mesh
     )
-    checkpoint = locate(checkpoint_path)
-    params = load_initial(
-        checkpoint, model.abstract_params, vocabulary=found.fingerprint(), config=config
-    )
-    digest = _fingerprint(params)
-    placed = place_params(params, shardings)
-    return LoadedModel(model, placed, device_mesh, found, checkpoint, digest)
+    empty = LoadedModel(model, {}, config, device_mesh, shardings, found, "", "")
+    return empty.reload(checkpoint_path)
 
 
 def _fingerprint(params: Params) -> str:

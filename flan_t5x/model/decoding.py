@@ -4,6 +4,8 @@ A prompt may be continued by several sequences at once (beams). They read the pr
 once, together. Beams also share their cache of past tokens: a slot of the cache holds what one
 beam wrote at one position, and `ancestry` says which slots are a beam's own past. When beams
 are replaced by others, the small ancestry table is reordered and the cache stays where it is.
+Samples of a prompt have a past of their own each: read through an ancestry table, every one of n
+samples would multiply with the pasts of all n.
 """
 
 from __future__ import annotations
@@ -20,8 +22,9 @@ from flan_t5x.model.encoder_decoder import DecoderLayer, EncoderDecoder, scan_la
 
 Cache = KeyValues | list[KeyValues]
 """Keys and values of what was decoded so far, in the layout of `decoding_keys`, with max_length *
-beams slots: what beam w wrote at position l is in slot l * beams + w. A list of layers, or, where
-layers are scanned, stacked arrays."""
+beams slots: what beam w wrote at position l is in slot l * beams + w. A row per prompt, or, with
+samples, one per sample, prompt by prompt. A list of layers, or, where layers are scanned, stacked
+arrays."""
 
 
 class Decoder:
@@ -32,6 +35,7 @@ class Decoder:
         encoder_input_tokens: [batch, inputs], 0 is padding.
         max_length: most tokens to decode.
         beams: sequences per prompt that share one cache.
+        samples: sequences per prompt with a cache of their own each; one of the two is 1.
 
     Attributes:
         cache: the empty cache to start with.
@@ -44,6 +48,7 @@ class Decoder:
         *,
         max_length: int,
         beams: int = 1,
+        samples: int = 1,
     ) -> None:
         config = network.config
         self._network = network
@@ -59,7 +64,7 @@ class Decoder:
             return None, decoding_keys(layer.encoder_decoder_attention.keys(encoded))
 
         _, cross_keys = scan_layers(layers, cross, None, config=config)
-        batch, slots = encoder_input_tokens.shape[0], max_length * beams
+        batch, slots = encoder_input_tokens.shape[0] * samples, max_length * beams
         heads, head_dim, dtype = config.num_heads, config.head_dim, jnp.dtype(config.dtype)
         empty = KeyValues(
             jnp.zeros((batch, heads, head_dim, slots), dtype),
@@ -76,12 +81,12 @@ class Decoder:
 
     def step(
         self,
-        tokens: Int[Array, "batch beams"],
+        tokens: Int[Array, "batch sequences"],
         cache: Cache,
         *,
         position: Int[Array, ""],
         ancestry: Bool[Array, "batch beams length beams"] | None = None,
-    ) -> tuple[Float[Array, "batch beams vocab"], Cache]:
+    ) -> tuple[Float[Array, "batch sequences vocab"], Cache]:
         """Logits for the token after `tokens`, which stand at `position`, and the new cache.
 
         Args:

@@ -101,13 +101,17 @@ class DecoderLayer(nnx.Module):
         *,
         slot: Int[Array, ""],
         bias: Float[Array, "1 heads 1 slots"],
-        mask: Bool[Array, "#batch 1 #beams slots"],
+        mask: Bool[Array, "#rows 1 #beams slots"],
         cross_mask: Bool[Array, "batch 1 1 inputs"],
     ) -> tuple[Float[Array, "batch beams dim"], KeyValues]:
-        """One new token of every sequence, and the past with it; see `Attention.decode`."""
-        x = self.pre_self_attention_layer_norm(y)
+        """One new token of every sequence, and the past with it; see `Attention.decode`.
+
+        `past` has a row per prompt, which its beams share, or one per sequence: samples have
+        nothing in common but the prompt.
+        """
+        x = self.pre_self_attention_layer_norm(y).reshape(past.key.shape[0], -1, y.shape[-1])
         x, past = self.self_attention.decode(x, past, slot=slot, bias=bias, mask=mask)
-        y = y + x
+        y = y + x.reshape(y.shape)
         x = self.pre_cross_attention_layer_norm(y)
         y = y + self.encoder_decoder_attention.decode_cross(x, cross, mask=cross_mask)
         return y + self.mlp(self.pre_mlp_layer_norm(y), Dropout(0.0, None)), past
@@ -212,12 +216,19 @@ class Decoder(nnx.Module):
         segment_ids: Int[Array, "batch length"],
         encoder_segment_ids: Int[Array, "batch inputs"],
         dropout: Dropout,
+        cross_segment_ids: Int[Array, "batch length"] | None = None,
     ) -> Float[Array, "batch length dim"]:
-        """Teacher-forced features before the output layer."""
+        """Teacher-forced features before the output layer.
+
+        `cross_segment_ids` are the segments as cross-attention sees them, where they differ:
+        several sequences of one row may all read one prompt.
+        """
+        if cross_segment_ids is None:
+            cross_segment_ids = segment_ids
         length = y.shape[1]
         bias = self.relpos_bias(length, length)
         mask = segment_mask(segment_ids, segment_ids) & jnp.tri(length, dtype=bool)
-        cross_mask = segment_mask(segment_ids, encoder_segment_ids)
+        cross_mask = segment_mask(cross_segment_ids, encoder_segment_ids)
         inner = dropout.fold(1)
 
         def step(layer: DecoderLayer, y: jax.Array, _: None, n: jax.Array) -> tuple[Any, None]:

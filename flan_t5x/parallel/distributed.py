@@ -136,3 +136,12 @@ def from_lead(array: np.ndarray) -> np.ndarray:
     from jax.experimental import multihost_utils
 
     return np.asarray(multihost_utils.broadcast_one_to_all(array))
+
+
+def bytes_from_lead(data: bytes) -> bytes:
+    """Process 0's bytes, on every process; what the others give is not looked at."""
+    if jax.process_count() == 1:
+        return data
+    size = int(from_lead(np.array(len(data), np.int64)))
+    mine = np.frombuffer(data, np.uint8) if is_lead() else np.zeros(size, np.uint8)
+    return from_lead(mine).astype(np.uint8).tobytes()

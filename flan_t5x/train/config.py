@@ -12,6 +12,9 @@ from flan_t5x.errors import UserError, nearest, require_count
 SELECTION = "selection"
 """Label of the held-out set that picks the checkpoint."""
 
+AVERAGE = "average"
+"""Name of the default selection metric: the unweighted mean of the held-out tasks' scores."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DataConfig:
@@ -29,9 +32,19 @@ class DataConfig:
         num_workers: processes that build a missing cache; None for one per core.
         user_jsonl: own data, {task name: path}; see README, "Bring your own JSONL".
         user_jsonl_share: share of draws that come from `user_jsonl`, by number of examples.
+        rendered: dumps that others have rendered, {name: file or folder}, each a mixture of that
+            name with a task for each of theirs; see `flan_t5x.data.rendered_tasks`.
+        rendered_share: share of draws that come from `rendered`, divided by their weights; unless
+            `mixture_or_task_name` names one of them, which is then what is trained on.
+        rendered_cap: on the weight of each task in a dump.
+        rendered_where: which rows of the dumps, {column: value}.
         modules: modules with own ``tasks()`` and ``mixtures()`` to import.
         allow_missing_tasks: train on the rest where downloaded data is missing, and print the
             share lost; otherwise missing data is an error that lists it.
+        exclude: a list of rows that are not trained on, as `flan-t5x tasks overlap
+            --write_exclusions` writes it; None for none.
+        max_task_epochs: how often the rows of a task may come, estimated for the whole run;
+            more is an error, see `flan_t5x.train.repeats`. None for any number.
     """
 
     mixture_or_task_name: str
@@ -45,8 +58,14 @@ class DataConfig:
     num_workers: int | None = None
     user_jsonl: Mapping[str, str] = dataclasses.field(default_factory=dict)
     user_jsonl_share: float = 0.1
+    rendered: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    rendered_share: float = 0.5
+    rendered_cap: int | None = None
+    rendered_where: Mapping[str, str] = dataclasses.field(default_factory=dict)
     modules: Sequence[str] = ()
     allow_missing_tasks: bool = False
+    exclude: str | None = None
+    max_task_epochs: float | None = None
 
     def __post_init__(self) -> None:
         lengths = self.task_feature_lengths
@@ -61,8 +80,15 @@ class DataConfig:
                     f"task_feature_lengths[{name!r}] = {value!r}: a whole number >= 2 is needed"
                 )
         require_count("DataConfig.window", self.window)
-        if not 0.0 < self.user_jsonl_share <= 1.0:
-            raise UserError(f"user_jsonl_share = {self.user_jsonl_share!r}: needs 0 < share <= 1")
+        for name in ("user_jsonl_share", "rendered_share"):
+            if not 0.0 < getattr(self, name) <= 1.0:
+                raise UserError(f"{name} = {getattr(self, name)!r}: needs 0 < share <= 1")
+        if self.rendered_cap is not None:
+            require_count("DataConfig.rendered_cap", self.rendered_cap)
+        if self.max_task_epochs is not None and not self.max_task_epochs > 0:
+            raise UserError(
+                f"max_task_epochs = {self.max_task_epochs!r}: a number above 0, or None, is needed"
+            )
 
     @property
     def cache_path(self) -> str:
@@ -72,11 +98,16 @@ class DataConfig:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EvalConfig:
-    """Held-out evaluation during training; its average picks the checkpoint.
+    """Held-out evaluation during training; one figure of it picks the checkpoint.
 
     Attributes:
-        mixture_or_task_name: held-out tasks; their unweighted mean is the selection metric.
-        split: selects; a test split is refused here.
+        mixture_or_task_name: held-out tasks.
+        split: selects; a test split is refused here, and so are "published" and
+            "published_test", the benchmarks' splits of published tables, which hold test sets.
+        metric: what picks the checkpoint: "average", the unweighted mean of the held-out tasks'
+            scores, or the name of a figure over them, e.g. "normalized_average" or a mixture.
+        allow_test_selection: select on a test split after all, as Chung et al. 2022 do; best.json
+            and the last line of the run say so.
         period: steps between evaluations; also done at the first and the last step.
         examples_per_task: the first so many examples of each task.
         batch_size: rows decoded together.
@@ -89,6 +120,8 @@ class EvalConfig:
 
     mixture_or_task_name: str
     split: str = "validation"
+    metric: str = AVERAGE
+    allow_test_selection: bool = False
     period: int = 1000
     examples_per_task: int = 64
     batch_size: int = 64
@@ -100,10 +133,11 @@ class EvalConfig:
     def __post_init__(self) -> None:
         for name in ("period", "examples_per_task", "batch_size", "final_examples_per_task"):
             require_count(f"EvalConfig.{name}", getattr(self, name))
-        if self.split.startswith("test"):
+        if self.selects_on_test and not self.allow_test_selection:
             raise UserError(
                 f"EvalConfig.split = {self.split!r}: a test split must not pick the checkpoint; "
-                "use 'validation', and name the test split in EvalConfig.final"
+                "use 'validation', and name the test split in EvalConfig.final (or set "
+                "EvalConfig.allow_test_selection, which the results will say)"
             )
         for entry in self.final:
             if len(entry) != 3 or not all(isinstance(part, str) for part in entry):
@@ -116,6 +150,11 @@ class EvalConfig:
                 f"EvalConfig.final has the labels {labels}; each must be its own, and "
                 f"{SELECTION!r} is taken by the set that picks the checkpoint"
             )
+
+    @property
+    def selects_on_test(self) -> bool:
+        """Whether what picks the checkpoint holds rows of a test set."""
+        return self.split.startswith(("test", "published"))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -161,7 +200,7 @@ class WatchdogConfig:
     """How long a run may stand still before it ends itself; None: as long as it likes.
 
     Start-up (token cache, restore, compilation, the first step) has no limit. The limits are far
-    above what is usual: a step of the largest model takes seconds, half an hour means a hang.
+    above what is usual: a step of the largest model takes seconds, so half an hour means a hang.
 
     Attributes:
         step_seconds: without a completed step, between evaluations and saves.

@@ -9,7 +9,7 @@ from flan_t5x.data.build import describe
 from flan_t5x.data.task_sets import evaluation_tasks, mixture_table
 from flan_t5x.train import job
 from flan_t5x.train.job import Run
-from flan_t5x.train.step import MODEL_FEATURES, compile_step
+from flan_t5x.train.step import abstract_batch, compile_step
 
 
 def describe_run(run: Run) -> None:
@@ -20,12 +20,13 @@ def describe_run(run: Run) -> None:
     """
     vocabulary = job.load_vocabulary(run.data, run.network.model.config)
     tasks = job.training_tasks(run.data)
-    job.tell_missing(run)
+    job.tell_left_out(run, tasks)
     sets = [tasks]
     if run.evaluation is not None:
         config = run.evaluation
-        sets.append(evaluation_tasks(config.mixture_or_task_name, config.split))
+        sets.append(job.selecting_tasks(config))
         sets += [evaluation_tasks(name, split) for _, name, split in config.final]
+        sets = [tasks, *(job.without_excluded(one, run.data) for one in sets[1:])]
     _print(run, mixture_table(tasks))
     limit = run.data.examples_per_task
     specs = [job.cache_spec(s, run.data, vocabulary, examples=limit) for s in sets[:1]]
@@ -67,14 +68,8 @@ def _bytes_per_device(tree: object) -> int:
 
 def _lower(run: Run) -> None:
     """Traces the sharded step on abstract arguments: every shape meets every other one."""
-    network, lengths = run.network, run.data.task_feature_lengths
-    batch = {
-        name: jax.ShapeDtypeStruct(
-            (run.batch_size, lengths["inputs" if name.startswith("encoder") else "targets"]),
-            np.int32,
-        )
-        for name in MODEL_FEATURES
-    }
+    network = run.network
+    batch = abstract_batch(run.batch_size, run.data.task_feature_lengths, network.mesh)
     step = compile_step(
         network.model,
         network.optimizer,

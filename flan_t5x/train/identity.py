@@ -13,6 +13,7 @@ from flan_t5x.data.pipeline import Stream
 from flan_t5x.data.vocabulary import Vocabulary
 from flan_t5x.errors import UserError
 from flan_t5x.evaluation.heldout import HeldOut
+from flan_t5x.train.config import AVERAGE
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Identity:
 
     Attributes:
         mixture: of the stream's order and of every token it can hold.
-        held_out: of the examples that select; empty without selection.
+        held_out: of the examples that select, and of the metric; empty without selection.
         vocabulary: of the SentencePiece model.
     """
 
@@ -36,11 +37,15 @@ class Identity:
         splits: Sequence[CachedSplit],
         heldout: HeldOut | None,
         vocabulary: Vocabulary,
+        *,
+        metric: str = AVERAGE,
     ) -> Identity:
         """The identity of a run that is about to start."""
         tokens = [split.manifest.fingerprint for split in splits]
         digest = blake2b(repr((stream.fingerprint(), tokens)).encode(), digest_size=16)
         selecting = "" if heldout is None else heldout.fingerprint
+        if selecting and metric != AVERAGE:  # values of two metrics cannot be compared
+            selecting = f"{selecting} {metric}"
         return cls(digest.hexdigest(), selecting, vocabulary.fingerprint())
 
     def to_json(self) -> dict[str, str]:
@@ -68,7 +73,8 @@ class Identity:
             ),
             (
                 "held_out",
-                "with other held-out examples, whose scores cannot be compared with those so far",
+                "with other held-out examples or another selection metric, whose values cannot be "
+                "compared with those so far",
             ),
         ):
             if record.get(name) != self.to_json()[name]:

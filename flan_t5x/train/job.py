@@ -14,24 +14,37 @@ from jax.sharding import Mesh
 from rich.console import Console
 
 from flan_t5x.checkpoint.initial import load_initial, load_initial_moments
+from flan_t5x.data.aggregates import get_aggregate
 from flan_t5x.data.cache import CachedSplit, CacheSpec, Estimate, estimate
+from flan_t5x.data.definitions import MixtureDefinition
+from flan_t5x.data.evaluation_only import refuse_training
 from flan_t5x.data.pipeline import Stream
 from flan_t5x.data.registry import (
     WeightedTask,
+    describe_mixture,
     missing_text,
     register_jsonl,
     register_module,
     resolve,
 )
-from flan_t5x.data.task_sets import TaskSet
+from flan_t5x.data.rendered_tasks import register_dump
+from flan_t5x.data.sources.excluding import exclude_rows, exclusion_text
+from flan_t5x.data.task_sets import TaskSet, evaluation_tasks
 from flan_t5x.data.vocabulary import Vocabulary, resolve_vocabulary
 from flan_t5x.errors import UserError
+from flan_t5x.evaluation.aggregates import require_parts
 from flan_t5x.evaluation.generation import Generator
 from flan_t5x.evaluation.heldout import HeldOut
 from flan_t5x.model.config import T5Config
 from flan_t5x.model.model import Model, Params
 from flan_t5x.parallel.rules import Rules, batch_sharding
-from flan_t5x.train.config import CheckpointConfig, DataConfig, EvalConfig, WatchdogConfig
+from flan_t5x.train.config import (
+    AVERAGE,
+    CheckpointConfig,
+    DataConfig,
+    EvalConfig,
+    WatchdogConfig,
+)
 from flan_t5x.train.state import TrainState, abstract_state, state_shardings
 from flan_t5x.train.step import StepConfig
 
@@ -96,21 +109,81 @@ def training_tasks(data: DataConfig) -> TaskSet:
     """The mixture with the user's own files mixed in."""
     for module in data.modules:
         register_module(module)
+    dumps = [
+        register_dump(
+            name,
+            path,
+            cache_dir=data.cache_path,
+            cap=data.rendered_cap,
+            where=data.rendered_where,
+        )
+        for name, path in data.rendered.items()
+    ]
+    refuse_training(data.mixture_or_task_name)
     weighted = resolve(data.mixture_or_task_name, allow_missing=data.allow_missing_tasks)
+    if dumps and data.mixture_or_task_name not in data.rendered:
+        weighted = _mixed(weighted, _of_dumps(dumps), share=data.rendered_share)
     if data.user_jsonl:
-        own = [register_jsonl(name, path) for name, path in data.user_jsonl.items()]
-        counts = [task.source.num_examples(data.split) for task in own]
-        for task, count in zip(own, counts, strict=True):
-            if not count:
-                raise UserError(f"user_jsonl {task.name!r} has no rows in split {data.split!r}")
-        share = data.user_jsonl_share
-        weighted = [WeightedTask(w.task, w.rate * (1.0 - share)) for w in weighted]
-        total = sum(counts)
-        weighted += [
-            WeightedTask(task, share * count / total)
-            for task, count in zip(own, counts, strict=True)
-        ]
-    return TaskSet(data.mixture_or_task_name, data.split, tuple(w for w in weighted if w.rate > 0))
+        weighted = _mixed(weighted, _own_files(data), share=data.user_jsonl_share)
+    tasks = TaskSet(data.mixture_or_task_name, data.split, tuple(w for w in weighted if w.rate > 0))
+    return without_excluded(tasks, data)
+
+
+def _own_files(data: DataConfig) -> list[WeightedTask]:
+    """The user's JSONL files as tasks, weighed by their rows."""
+    found = []
+    for name, path in data.user_jsonl.items():
+        task = register_jsonl(name, path)
+        count = task.source.num_examples(data.split) if data.split in task.source.splits else 0
+        if not count:
+            raise UserError(
+                f"user_jsonl {name!r} ({path}) has no rows in split {data.split!r}: leave the "
+                '"split" of some rows away, or take the file out'
+            )
+        found.append(WeightedTask(task, float(count)))
+    return found
+
+
+def _of_dumps(dumps: Sequence[MixtureDefinition]) -> list[WeightedTask]:
+    """The tasks of rendered dumps, weighed by their rows up to the cap."""
+    found = []
+    for dump in dumps:
+        weight = sum(row.rate for row in describe_mixture(dump.name))
+        found += [WeightedTask(w.task, w.rate * weight) for w in resolve(dump.name)]
+    return found
+
+
+def _mixed(
+    weighted: Sequence[WeightedTask], added: Sequence[WeightedTask], *, share: float
+) -> list[WeightedTask]:
+    """Rates that sum to 1, of which `added` has `share`."""
+    total = sum(w.rate for w in added)
+    return [
+        *(WeightedTask(w.task, w.rate * (1.0 - share)) for w in weighted),
+        *(WeightedTask(w.task, w.rate * share / total) for w in added),
+    ]
+
+
+def without_excluded(tasks: TaskSet, data: DataConfig) -> TaskSet:
+    """The same tasks without the rows of the exclusion list, where there is one."""
+    if data.exclude is None:
+        return tasks
+    changed = exclude_rows(tasks.tasks, data.exclude)
+    rates = [w.rate for w in tasks.weighted]
+    weighted = tuple(WeightedTask(task, rate) for task, rate in zip(changed, rates, strict=True))
+    return TaskSet(tasks.name, tasks.split, weighted)
+
+
+def selecting_tasks(config: EvalConfig) -> TaskSet:
+    """What picks the checkpoint.
+
+    Raises:
+        UserError: as `evaluation_tasks`; or the metric is unknown, or needs tasks beyond these.
+    """
+    tasks = evaluation_tasks(config.mixture_or_task_name, config.split)
+    if config.metric != AVERAGE:
+        require_parts(get_aggregate(config.metric), [task.name for task in tasks.tasks])
+    return tasks
 
 
 def first_weights(run: Run, *, vocabulary: str) -> tuple[Params, Any] | None:
@@ -132,10 +205,12 @@ def first_weights(run: Run, *, vocabulary: str) -> tuple[Params, Any] | None:
     return params, load_initial_moments(path, run.network.abstract.opt_state)
 
 
-def tell_missing(run: Run) -> None:
-    """Says which part of the mixture has no data here, where training goes on without it."""
+def tell_left_out(run: Run, tasks: TaskSet) -> None:
+    """Says which part of the mixture has no data here, and how many rows are excluded."""
     if run.data.allow_missing_tasks and (lost := missing_text(run.data.mixture_or_task_name)):
         run.say(lost)
+    if run.data.exclude is not None:
+        run.say(exclusion_text(tasks.tasks, run.data.exclude))
 
 
 def cache_spec(

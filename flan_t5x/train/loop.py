@@ -28,6 +28,7 @@ from flan_t5x.parallel.rules import Rules, resolve_rules
 from flan_t5x.parallel.together import failing_together
 from flan_t5x.train import job
 from flan_t5x.train.config import (
+    AVERAGE,
     SELECTION,
     CheckpointConfig,
     DataConfig,
@@ -41,11 +42,19 @@ from flan_t5x.train.job import Run
 from flan_t5x.train.meter import StepMeter
 from flan_t5x.train.metric_writers import MetricWriter
 from flan_t5x.train.progress import Progress
+from flan_t5x.train.repeats import require_few_repeats
 from flan_t5x.train.run_dir import RunDirectory
-from flan_t5x.train.selection import METRIC, Selection, write_final
+from flan_t5x.train.selection import Selection, write_final
 from flan_t5x.train.signals import StopRequest
 from flan_t5x.train.state import TrainState, create_state
-from flan_t5x.train.step import MODEL_FEATURES, StepConfig, check_batch, compile_step
+from flan_t5x.train.step import (
+    MODEL_FEATURES,
+    StepConfig,
+    abstract_batch,
+    check_batch,
+    compile_step,
+    compiling_ahead,
+)
 from flan_t5x.train.watchdog import Watchdog
 
 FINAL = "final.json"
@@ -151,12 +160,15 @@ def _run(run: Run) -> TrainResult:
         folder = stack.enter_context(RunDirectory(run.path)) if distributed.is_lead() else None
         vocabulary = job.load_vocabulary(run.data, run.network.model.config)
         tasks = job.training_tasks(run.data)
-        job.tell_missing(run)
+        job.tell_left_out(run, tasks)
         sets = _evaluation_sets(run)  # named and checked before anything long begins
         splits = _open_cache(
             run, job.cache_spec(tasks, run.data, vocabulary, examples=run.data.examples_per_task)
         )
         stream = job.open_stream(tasks, splits, run.data, batch_size=run.batch_size, seed=run.seed)
+        require_few_repeats(
+            tasks, splits, stream, train_steps=run.train_steps, most=run.data.max_task_epochs
+        )
         heldout = _open_heldout(run, sets, vocabulary)
         saved = stack.enter_context(
             Checkpoints(
@@ -166,7 +178,8 @@ def _run(run: Run) -> TrainResult:
                 say=run.say,
             )
         )
-        identity = Identity.of(stream, splits, heldout.get(SELECTION), vocabulary)
+        metric = run.evaluation.metric if run.evaluation else AVERAGE
+        identity = Identity.of(stream, splits, heldout.get(SELECTION), vocabulary, metric=metric)
         state, position, record = _restore_or_start(run, saved, identity)
         if folder is not None:  # not before: a run that is refused must not rename another's data
             _describe(run, folder, tasks, splits)
@@ -175,6 +188,8 @@ def _run(run: Run) -> TrainResult:
             period=run.evaluation.period if run.evaluation else run.train_steps,
             checkpoints=saved,
             folder=folder,
+            metric=metric,
+            on_test=run.evaluation is not None and run.evaluation.selects_on_test,
             record=record,
         )
         selection.write_best()
@@ -212,6 +227,7 @@ def _train(
         mesh=network.mesh,
         shardings=network.shardings,
     )
+    shapes = abstract_batch(run.batch_size, run.data.task_feature_lengths, network.mesh)
     place = job.BatchPlacer(network.mesh, batch_size=run.batch_size, features=MODEL_FEATURES)
     with contextlib.ExitStack() as stack:
         stop = stack.enter_context(StopRequest())
@@ -224,6 +240,8 @@ def _train(
             run.log_period, stream=stream, writer=writer, progress=progress, wall=wall
         )
         batches = stack.enter_context(Prefetcher(stream, position, rows=place.rows))
+        if first < run.train_steps:
+            compiled = stack.enter_context(compiling_ahead(step, network.abstract, shapes))
         for number in range(first, run.train_steps + 1):
             last = number == run.train_steps
             stopping = not last and stop.agreed(number)
@@ -242,7 +260,7 @@ def _train(
             if last or stopping:
                 break
             batch, after = batches.next()
-            state, metrics = step(state, place(batch))
+            state, metrics = compiled()(state, place(batch))
             meter.add(number + 1, metrics, waited=batches.last_wait_seconds, position=position)
             position = after
         meter.flush()
@@ -264,10 +282,10 @@ def _evaluation_sets(run: Run) -> dict[str, TaskSet]:
     config = run.evaluation
     if config is None:
         return {}
-    sets = {SELECTION: evaluation_tasks(config.mixture_or_task_name, config.split)}
+    sets = {SELECTION: job.selecting_tasks(config)}
     for label, name, split in config.final:
         sets[label] = evaluation_tasks(name, split)
-    return sets
+    return {label: job.without_excluded(tasks, run.data) for label, tasks in sets.items()}
 
 
 def _describe(
@@ -375,7 +393,9 @@ def _evaluate_best(
         write_final(folder.path / FINAL, step=best["step"], results=results)
     start = selection.record[0]
     run.say(
-        f"best step {best['step']}: {METRIC} {best['value']:.4f} "
+        f"best step {best['step']}: {selection.metric} {best['value']:.4f} "
         f"(step {start['step']}: {start['value']:.4f}); checkpoint in {saved.directory}, "
         f"record in {run.path / 'best.json'}"
     )
+    if selection.warning():
+        run.say(selection.warning())

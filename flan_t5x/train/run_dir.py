@@ -116,7 +116,13 @@ class RunDirectory:
         write_whole(self.path / VERSIONS, json.dumps(versions(), indent=2) + "\n")
 
     def write_best(
-        self, *, step: int, metric: str, value: float, values: Mapping[str, float]
+        self,
+        *,
+        step: int,
+        metric: str,
+        value: float,
+        values: Mapping[str, float],
+        on_test: bool = False,
     ) -> None:
         """Saves which step was chosen, and why.
 
@@ -125,13 +131,16 @@ class RunDirectory:
             metric: name of the selection metric.
             value: its value at that step.
             values: the parts it is made of, e.g. per task; non-finite parts become null.
+            on_test: a test split chose: the file then has ``"selected_on_test": true``.
         """
-        record = {
+        record: dict[str, Any] = {
             "step": int(step),
             "metric": metric,
             "value": _number(value),
             "values": {name: _number(part) for name, part in values.items()},
         }
+        if on_test:
+            record["selected_on_test"] = True
         write_whole(self.path / BEST, json.dumps(record, indent=2, allow_nan=False) + "\n")
 
     def read_best(self) -> dict[str, Any] | None:

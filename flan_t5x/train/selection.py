@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from flan_t5x.checkpoint.manager import Checkpoints
+from flan_t5x.data.aggregates import get_aggregate
+from flan_t5x.evaluation.aggregates import aggregate_value
 from flan_t5x.evaluation.heldout import EvaluationResult, HeldOut
 from flan_t5x.evaluation.results import result_record
 from flan_t5x.files import write_whole
+from flan_t5x.train.config import AVERAGE
 from flan_t5x.train.metric_writers import MetricWriter
 from flan_t5x.train.progress import Progress
 from flan_t5x.train.run_dir import RunDirectory
 from flan_t5x.train.state import TrainState
-
-METRIC = "held_out/average"
-"""Name of the selection metric: the unweighted mean of the held-out tasks' scores."""
 
 
 class Selection:
@@ -30,6 +30,8 @@ class Selection:
         period: steps between evaluations.
         checkpoints: where states are kept, the metric with them.
         folder: the run's folder on the process that writes; else None.
+        metric: name of the figure that selects, see `EvalConfig.metric`.
+        on_test: whether the held-out examples are of a test set; best.json then says so.
         record: evaluations so far, as `extra` of the restored checkpoint gives them.
     """
 
@@ -40,13 +42,27 @@ class Selection:
         period: int,
         checkpoints: Checkpoints,
         folder: RunDirectory | None,
+        metric: str = AVERAGE,
+        on_test: bool = False,
         record: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         self._heldout = heldout
         self._period = period
         self._checkpoints = checkpoints
         self._folder = folder
+        self._on_test = on_test
+        self._metric = metric
+        self._figure = None if metric == AVERAGE else get_aggregate(metric)
         self.record: list[dict[str, Any]] = [dict(entry) for entry in record]
+
+    @property
+    def metric(self) -> str:
+        """Name of what selects, as best.json has it: "held_out/average" by default."""
+        return f"held_out/{self._metric}"
+
+    def warning(self) -> str:
+        """What must be said with the choice: that a test set made it; else ""."""
+        return "chosen on a test split: its score is no held-out result" if self._on_test else ""
 
     @property
     def saved_steps(self) -> list[int]:
@@ -65,16 +81,21 @@ class Selection:
         """Scores the held-out tasks and records it; returns the selection metric."""
         assert self._heldout is not None
         result = self._heldout(state.params)
-        self.record.append({"step": step, "value": result.average, "values": result.values()})
+        value = result.average
+        if self._figure is not None:
+            value = aggregate_value(self._figure, result.values())
+        self.record.append({"step": step, "value": value, "values": result.values()})
         if writer is not None and not self._is_written(step):
-            writer.scalars(step, "held_out", figures(result))
+            chosen = {} if self._figure is None else {self._metric: value}
+            writer.scalars(step, "held_out", figures(result) | chosen)
             writer.texts(step, sample_texts(result))
         beaten = sum(t.score > t.baseline.value for t in result.tasks)
         progress.say(
-            f"step {step}: held-out average {result.average:.4f} (baseline {result.baseline:.4f}; "
+            f"step {step}: {'' if self._figure is None else f'{self._metric} {value:.4f}, '}"
+            f"held-out average {result.average:.4f} (baseline {result.baseline:.4f}; "
             f"{beaten} of {len(result.tasks)} tasks above theirs; {result.seconds:.1f} s)"
         )
-        return result.average
+        return value
 
     def _is_written(self, step: int) -> bool:
         """Whether an earlier process wrote this very evaluation.
@@ -107,7 +128,11 @@ class Selection:
         best = self.best()
         if best is not None and self._folder is not None:
             self._folder.write_best(
-                step=best["step"], metric=METRIC, value=best["value"], values=best["values"]
+                step=best["step"],
+                metric=self.metric,
+                value=best["value"],
+                values=best["values"],
+                on_test=self._on_test,
             )
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import concurrent.futures
+import contextlib
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, Key
@@ -142,6 +145,48 @@ def compile_step(
         out_shardings=(shardings, replicated(mesh)),
         donate_argnums=0,
     )
+
+
+CompiledStep = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
+
+
+def abstract_batch(
+    batch_size: int, lengths: Mapping[str, int], mesh: Mesh
+) -> dict[str, jax.ShapeDtypeStruct]:
+    """Shapes of the features of `MODEL_FEATURES`, each [batch_size, length] int32, rows divided.
+
+    Args:
+        batch_size: rows of the global batch.
+        lengths: of "inputs" and "targets".
+        mesh: over whose devices the rows are divided.
+    """
+    sharding = batch_sharding(mesh)
+    return {
+        name: jax.ShapeDtypeStruct(
+            (batch_size, lengths["inputs" if name.startswith("encoder") else "targets"]),
+            np.int32,
+            sharding=sharding,
+        )
+        for name in MODEL_FEATURES
+    }
+
+
+@contextlib.contextmanager
+def compiling_ahead(
+    step: jax.stages.Wrapped, state: TrainState, batch: Mapping[str, jax.ShapeDtypeStruct]
+) -> Iterator[Callable[[], CompiledStep]]:
+    """Compiles a step beside what happens in the block; yields what waits for the program.
+
+    The evaluation before the first step and its own compilation leave a CPU's cores, or a TPU
+    host, time for this one. Leaving the block waits for a compilation that has begun.
+
+    Args:
+        step: from `compile_step`.
+        state: abstract, with shardings.
+        batch: from `abstract_batch`.
+    """
+    with concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="compile") as executor:
+        yield executor.submit(lambda: step.lower(state, batch).compile()).result
 
 
 def _gradients(

@@ -119,9 +119,11 @@ def _counts() -> Iterator[str]:
     yield (
         f"Flan 2021 (`flan2021`): {old} of the keys; [W] speaks of {_FLAN_2021_IN_PAPER} data "
         "sets: the keys of ANLI (three), MNLI, SQuAD and ARC (two each) count once, and so do the "
-        "three made from one text (true_case, fix_punct, word_segment). "
+        "three made from one text (true_case, fix_punct, word_segment). [F]'s own list of keys to "
+        "collapse (flan/task_splits.py) has the first four, and the two of opinion_abstracts, "
+        "which [W] counts as two. "
         f"`flan2021_without_{{cluster}}` exists for each of its {len(flan_2021_clusters())} "
-        "clusters; clusters that are alike go together, as in [W] (`HELD_OUT_TOGETHER` in "
+        "clusters; clusters that are alike go together, as in [F] (`HELD_OUT_TOGETHER` in "
         "tasks/mixtures.py).\n"
     )
 

@@ -96,7 +96,7 @@ def _inverted(name: str, format: Literal["zs", "fs"]) -> TaskDefinition:
         source=_source(name),
         templates=templates.inverted(DATASETS[name].asked, DATASETS[name].solved),
         format=format,
-        metrics=("f1",),
+        metrics=("rouge",),
         group="cot",
         option_styles=(),
     )
@@ -113,6 +113,7 @@ def _gsm8k_test(format: Format) -> TaskDefinition:
         format=format,
         extract="cot_number",
         group="gsm8k_test",
+        evaluation_only=True,
     )
 
 

@@ -40,15 +40,24 @@ class Gsm8kTestSource(LineSource):
         return how_to_get(path, ORIGIN)
 
     def parse(self, line: str, number: int) -> tuple[str, Example]:
-        """Steps become the rationale, without calculator marks; the number is the answer."""
-        try:
-            row = json.loads(line)
-            question, solution = row["question"].strip(), row["answer"]
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise RowError("not a GSM8K row", f"{type(error).__name__}: {error}") from None
-        steps, mark, answer = solution.partition(_ANSWER)
-        answer = answer.strip().replace(",", "")
-        if not question or not mark or not answer:
-            raise RowError("not a GSM8K row", "question, or answer after '####', is missing")
-        rationale = _CALCULATOR.sub("", steps).strip()
-        return TEST, Example(str(number), {"question": question}, answer, rationale=rationale)
+        """See `parse_row`."""
+        return TEST, parse_row(line, number)
+
+
+def parse_row(line: str, number: int) -> Example:
+    """Steps become the rationale, without calculator marks; the number is the answer.
+
+    Raises:
+        RowError: for a line that is no such row.
+    """
+    try:
+        row = json.loads(line)
+        question, solution = row["question"].strip(), row["answer"]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RowError("not a GSM8K row", f"{type(error).__name__}: {error}") from None
+    steps, mark, answer = solution.partition(_ANSWER)
+    answer = answer.strip().replace(",", "")
+    if not question or not mark or not answer:
+        raise RowError("not a GSM8K row", "question, or answer after '####', is missing")
+    rationale = _CALCULATOR.sub("", steps).strip()
+    return Example(str(number), {"question": question}, answer, rationale=rationale)

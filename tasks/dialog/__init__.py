@@ -46,7 +46,7 @@ def task(name: str) -> TaskDefinition:
                 source=_source(key),
                 templates=_templates()["inverted" if kind.startswith("inv") else "forward"],
                 format="fs" if "fs" in kind else "zs",
-                metrics=("f1",),
+                metrics=("rouge", "f1"),
                 group="dialog",
                 max_exemplars=_MAX_EXEMPLARS,
                 option_styles=(),

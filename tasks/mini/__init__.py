@@ -94,4 +94,5 @@ def _task(family: Family, format: Format) -> TaskDefinition:
         group=family.submixture,
         max_exemplars=2,
         option_styles=family.option_styles,
+        evaluation_only=family.submixture == HELDOUT,
     )

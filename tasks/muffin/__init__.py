@@ -96,7 +96,7 @@ def _inverted(key: str, format: Format) -> TaskDefinition:
         source=source(key),
         templates=wordings(dataset.wordings).inverted,
         format=format,
-        metrics=("f1",),
+        metrics=("rouge",),
         group=dataset.cluster,
         max_exemplars=MAX_EXEMPLARS,
         option_styles=(),

@@ -100,7 +100,7 @@ def task(name: str) -> TaskDefinition:
         source=_source(key),
         templates=_templates()["few" if few else "zero"],
         format="fs" if few else "zs",
-        metrics=("f1",),
+        metrics=("rouge", "accuracy"),
         group="niv2",
         max_exemplars=_MAX_EXEMPLARS,
         option_styles=(),

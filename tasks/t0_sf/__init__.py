@@ -42,6 +42,26 @@ WORDINGS = (
 """Around a prompt that is complete by itself. A sign ``{options}`` without options vanishes."""
 
 
+_WRITTEN = (
+    "aligned_with_common_sense",
+    "answer_to_dialogue",
+    "build_story",
+    "explain_why",
+    "generate_",
+    "Generate_",
+    "i_think",
+    "Jeopardy",
+    "rationale",
+    "title_generation",
+    "wiki_bio_comprehension",
+    "wiki_bio_key_content",
+    "wiki_bio_what_content",
+    "wiki_bio_who",
+    "Write_a_multi",
+)
+"""Parts of names of subsets whose target is written, not looked up: many would be right."""
+
+
 @dataclass(frozen=True)
 class Subset:
     """A line of ``subsets.tsv``.
@@ -85,6 +105,7 @@ def task(name: str) -> TaskDefinition:
         templates=_templates(shown),
         format="fs" if kind.startswith("fs") else "zs",
         group="t0_sf",
+        metrics=_metrics(subsets()[key]),
         max_exemplars=_MAX_EXEMPLARS,
         option_styles=tuple(WIDE) if shown else (),
     )
@@ -93,6 +114,14 @@ def task(name: str) -> TaskDefinition:
 def mixtures() -> Iterator[MixtureDefinition]:
     """See `flan_tasks.mixtures`."""
     return _mixtures.t0_sf(tuple(subsets()))
+
+
+def _metrics(subset: Subset) -> tuple[str, ...]:
+    """Accuracy, as in Flan 2022, but for what is written; overlap beside it for open answers."""
+    if subset.kind != "question":
+        return ("accuracy",)
+    written = any(part in subset.name for part in _WRITTEN)
+    return ("rouge", "accuracy") if written else ("accuracy", "f1")
 
 
 @cache

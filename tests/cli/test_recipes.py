@@ -17,6 +17,7 @@ from flan_t5x.cli.arguments import parse
 from flan_t5x.cli.gin_config import Configuration, load, operative_config
 from flan_t5x.cli.gin_files import packaged_gin_dir
 from flan_t5x.cli.gin_flags import parse_bindings
+from flan_t5x.data.aggregates import get_aggregate
 
 GIN = packaged_gin_dir()
 GOLDEN = Path(__file__).parent / "golden"
@@ -24,6 +25,8 @@ RECIPES = sorted(
     str(file.relative_to(GIN)) for file in [*GIN.glob("*.gin"), *GIN.glob("runs/*.gin")]
 )
 MODELS = sorted(str(file.relative_to(GIN)) for file in GIN.glob("models/*.gin"))
+
+EVALS = sorted(str(file.relative_to(GIN)) for file in GIN.glob("evals/*.gin"))
 
 
 def header(name: str) -> str:
@@ -99,6 +102,17 @@ def test_models(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     }
     # The public checkpoints' parameter counts.
     assert name not in counts or model.num_parameters() == counts[name]
+
+
+@pytest.mark.parametrize("name", EVALS)
+def test_evaluation_presets(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """They come after a run, and say what they select by and on."""
+    line = [word for word in command("runs/finetune.gin") if "EVAL_MIXTURE" not in word]
+    line.insert(3, f"--gin_file={name}")
+    found = configuration(line, monkeypatch, tmp_path).arguments()["evaluation"]
+    get_aggregate(found.metric)
+    assert found.selects_on_test == found.allow_test_selection
+    assert found.selects_on_test == ("best.json and the run's last line say so" in header(name))
 
 
 def test_golden_files_belong_to_recipes() -> None:

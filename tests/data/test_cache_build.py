@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -65,12 +65,18 @@ if __name__ == "__main__":
 
 
 def start_build(
-    vocabulary: Vocabulary, cache: Path, script: Path, workers: int
+    vocabulary: Vocabulary,
+    cache: Path,
+    script: Path,
+    workers: int,
+    *,
+    text: str = BUILD,
+    more: Sequence[str] = (),
 ) -> subprocess.Popen[str]:
     """A build in a process of its own; returns when it begins."""
-    script.write_text(BUILD)
+    script.write_text(text)
     process = subprocess.Popen(
-        [sys.executable, str(script), vocabulary.model_path, str(cache), str(workers)],
+        [sys.executable, str(script), vocabulary.model_path, str(cache), str(workers), *more],
         stdout=subprocess.PIPE,
         text=True,
         cwd=ROOT,
@@ -128,6 +134,54 @@ def test_kill_at_any_moment(
     ensure_cached(slow_spec(vocabulary), cache, num_workers=1)
     assert tree(cache) == unkilled
     assert {path: path.stat().st_ino for path in kept} == kept, "finished splits are built once"
+
+
+SHARDS = """
+import sys
+from flan_t5x.data import cache_plan, cache_split
+from flan_t5x.data.cache import ensure_cached
+from flan_t5x.data.vocabulary import Vocabulary
+from tests.data.test_cache_build import sharded_spec
+
+if __name__ == "__main__":
+    cache_plan.ROWS_PER_SHARD = cache_split.ROWS_PER_SHARD = 50
+    print("begin", flush=True)
+    ensure_cached(sharded_spec(Vocabulary(sys.argv[1]), sys.argv[4]), sys.argv[2], num_workers=1)
+"""
+
+
+def sharded_spec(vocabulary: Vocabulary, trace: str) -> CacheSpec:
+    """A split of eight shards of 50 rows, 0.1 s each."""
+    return toy_spec(vocabulary, toy_task(rows=(("train", 400),), pause=0.002, trace=trace))
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_killed_build_goes_on_at_the_shard(
+    damaged: bool, vocabulary: Vocabulary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flan_t5x.data.cache_plan.ROWS_PER_SHARD", 50)
+    monkeypatch.setattr("flan_t5x.data.cache_split.ROWS_PER_SHARD", 50)
+    trace, cache, script = tmp_path / "trace", tmp_path / "cache", tmp_path / "build.py"
+    trace.mkdir()
+    process = start_build(vocabulary, cache, script, 1, text=SHARDS, more=[str(trace)])
+    assert wait_for(lambda: len(list(cache.glob("*/*/.tmp-train/*.note.npz"))) >= 3)
+    process.kill()
+    process.wait()
+    whole = {path.name[7:12] for path in cache.glob("*/*/.tmp-train/*.note.npz")}
+    if damaged:  # what a power failure may leave
+        first = next(cache.glob("*/*/.tmp-train/tokens-00000-of-*.array_record"))
+        first.write_bytes(bytes(first.stat().st_size))
+        whole.remove("00000")
+    for left in trace.iterdir():
+        left.unlink()
+    said: list[str] = []
+    spec = sharded_spec(vocabulary, str(trace))
+    ensure_cached(spec, cache, num_workers=1, say=said.append)
+    assert f"toy_last train: {len(whole)} of 8 shards are there already" in said
+    read = {int(path.name.rpartition("-")[2]) // 50 for path in trace.iterdir()}
+    assert read == set(range(8)) - set(map(int, whole))
+    ensure_cached(spec, tmp_path / "whole", num_workers=1)
+    assert tree(cache) == tree(tmp_path / "whole")
 
 
 def test_ctrl_c_leaves_nothing_unfinished(vocabulary: Vocabulary, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import hypothesis
 import hypothesis.strategies as st
 import pytest
 
-from flan_t5x.evaluation.extraction import EXTRACTORS
+from flan_t5x.evaluation.extraction import EXTRACTORS, failure
 
 # Texts made of what the patterns look for, in any order, and any other characters.
 PIECES = st.sampled_from(
@@ -51,7 +51,52 @@ def test_plain_text_is_a_fixed_point(text: str) -> None:
         ("cot_number", "There were 12. The answer is many", "12"),
         ("cot_number", "none at all", ""),
         ("cot_number", "the answer is 5.00", "5"),
+        ("bbh_answer", "A is left. So the answer is (A).", "(A)"),
+        ("bbh_answer", "So the answer is > ) ].", "> ) ]"),
+        ("bbh_answer", " (B)\n", "(B)"),
+        ("bbh_answer", "the answer is no. In short, The answer is yes", "yes"),
+        ("bbh_answer", "", ""),
+        ("option_letter", "(C)", "C"),
+        ("option_letter", "C. because of it", "C"),
+        ("option_letter", "Not (A), so the answer is (B) and not (C).", "B"),
+        ("option_letter", "Either (A) or (D), so (D)", "D"),
+        ("option_letter", "The answer is B.", "B"),
+        ("option_letter", "(A) is wrong. The answer is unknown.", "A"),
+        ("option_letter", "A cat", ""),
+        ("option_letter", "D", "D"),
+        ("option_letter", "", ""),
+        ("any_number", "Die Antwort ist 1.234.567.", "1234567"),
+        ("any_number", "La r\u00e9ponse est 12\u202f000 euros", "12000"),
+        ("any_number", "2 + 3 = 5. The answer is 5.", "5"),
+        ("any_number", "Es sind 2,50 Euro", "2.5"),
+        ("any_number", "\u09e7\u09e8", "12"),
+        ("any_number", "5+6=11\u3002\u7b54\u3048\u306f11\u3067\u3059\u3002", "11"),
+        ("any_number", "\u22127", "-7"),
+        ("any_number", "keine", ""),
     ],
 )
 def test_known_answers(name: str, text: str, expected: str) -> None:
     assert EXTRACTORS[name](text) == expected
+
+
+@pytest.mark.parametrize(
+    ("extractor", "text", "cot", "expected"),
+    [
+        ("bbh_answer", " \n", True, "empty prediction"),
+        ("bbh_answer", "(A)", True, "no answer cue"),
+        ("bbh_answer", "(A)", False, ""),
+        ("bbh_answer", "So the answer is (A).", True, ""),
+        ("option_letter", "Cats", False, "no answer found"),
+        ("any_number", "no number", True, "no answer found"),
+        ("any_number", "Jibu ni 11.", True, ""),
+        ("text", "anything", True, ""),
+    ],
+)
+def test_why_nothing_was_extracted(extractor: str, text: str, cot: bool, expected: str) -> None:
+    assert failure(extractor, text, cot=cot) == expected
+
+
+@pytest.mark.parametrize("name", EXTRACTORS)
+@hypothesis.given(TEXTS, st.booleans())
+def test_failures_never_raise(name: str, text: str, cot: bool) -> None:
+    assert isinstance(failure(name, text, cot=cot), str)

@@ -10,7 +10,7 @@ import pytest
 
 from flan_t5x.checkpoint.initial import place_params
 from flan_t5x.decode.sampling import Sampling, decode
-from flan_t5x.evaluation.generation import Generator, length_buckets, until_eos
+from flan_t5x.evaluation.generation import Generator, until_eos
 from flan_t5x.model.model import Model, Params
 from flan_t5x.parallel.mesh import make_mesh
 from flan_t5x.parallel.rules import RULES, param_shardings
@@ -67,7 +67,7 @@ def test_batches_buckets_and_order_change_nothing(
     again = generator(placed, prompts[::-1])
     assert [t.tolist() for t in again.tokens] == alone[::-1]
     np.testing.assert_allclose(again.log_probs, first.log_probs[::-1], rtol=1e-4)
-    assert first.compilations == again.compilations == len(generator.buckets) == 3
+    assert first.compilations == again.compilations == len(generator.buckets.lengths) == 3
     whole = make(batch_size=16)[0](placed, prompts)  # one batch, one bucket
     assert whole.compilations == 1
     assert [t.tolist() for t in whole.tokens] == alone
@@ -78,7 +78,7 @@ def test_meshes_change_nothing(
     mesh: dict[str, int], prompts: list[np.ndarray], alone: list[list[int]]
 ) -> None:
     generator, placed = make(mesh)
-    assert generator.batch_size == (8 if mesh["data"] == 8 else 4)
+    assert generator.buckets.most_rows == (8 if mesh["data"] == 8 else 4)
     short = [i for i, prompt in enumerate(prompts) if len(prompt) <= 32]
     found = generator(placed, [prompts[i] for i in short])
     assert [t.tolist() for t in found.tokens] == [alone[i] for i in short]
@@ -87,7 +87,7 @@ def test_meshes_change_nothing(
 def test_samples_are_a_function_of_seed_and_number(
     prompts: list[np.ndarray], alone: list[list[int]]
 ) -> None:
-    generator, placed = make(sampling=Sampling(temperature=1.0, top_k=50), max_input_length=33)
+    generator, placed = make(decoding=Sampling(temperature=1.0, top_k=50), max_input_length=33)
     short = [i for i, prompt in enumerate(prompts) if len(prompt) <= 32]
     found = generator(placed, [prompts[i] for i in short], seed=3)
     expected = dict(enumerate(t.tolist() for t in found.tokens))
@@ -114,13 +114,6 @@ def test_long_prompts_are_cut_before_their_end_token(
     assert found.tokens[0].tolist() == found.tokens[1].tolist()
 
 
-def test_batches_are_whole_and_sorted_by_length(greedy: tuple[Generator, Params]) -> None:
-    generator, _ = greedy
-    batches = generator.batches([9, 1, 5, 5, 2, 70])
-    assert [b.tolist() for b in batches] == [[1, 4, 2, 3], [0, 5]]
-    assert generator.batches([]) == []
-
-
 def test_progress_is_told(prompts: list[np.ndarray], greedy: tuple[Generator, Params]) -> None:
     generator, placed = greedy
     told: list[tuple[int, int]] = []
@@ -128,13 +121,6 @@ def test_progress_is_told(prompts: list[np.ndarray], greedy: tuple[Generator, Pa
     assert told == [(4, 5), (5, 5)]
     nothing = generator(placed, [])
     assert (nothing.tokens, nothing.log_probs.size) == ([], 0)
-
-
-def test_buckets() -> None:
-    assert length_buckets(8) == (8,)
-    assert length_buckets(32) == (32,)
-    assert length_buckets(1024) == (32, 64, 128, 256, 512, 1024)
-    assert length_buckets(100) == (32, 64, 100)
 
 
 def test_until_eos() -> None:

@@ -101,10 +101,14 @@ def test_undefined_scores_stay_undefined(
     assert record["average"] is None
     assert record["tasks"]["toy_plain"] == {
         "score": None,
+        "low": None,
+        "high": None,
         "baseline": result.tasks[0].baseline.value,
         "metrics": {"accuracy": 1.0, "f1": None},
         "examples": 12,
         "group": "",
+        "failures": {},
+        "fitted": {},
     }
 
 

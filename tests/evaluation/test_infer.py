@@ -102,11 +102,11 @@ def test_long_prompts_are_cut_and_counted(run: Run, tmp_path: Path, vocabulary: 
     assert f"prompts cut to max_input_length: {long} ({long / 19:.1%})" in text.getvalue()
 
 
-@pytest.mark.parametrize("sampling", [None, SAMPLING])
+@pytest.mark.parametrize("decoding", [None, SAMPLING])
 def test_interrupted_anywhere_it_ends_with_the_same_file(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sampling: Sampling | None
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, decoding: Sampling | None
 ) -> None:
-    run(sampling=sampling)
+    run(decoding=decoding)
     expected = (tmp_path / "out.jsonl").read_bytes()
     answered: list[int] = []
     add = Journal.add
@@ -122,10 +122,10 @@ def test_interrupted_anywhere_it_ends_with_the_same_file(
     for moment in (0, 1, 3, 4):
         stop_at = moment
         with pytest.raises(KeyboardInterrupt):
-            run(sampling=sampling)
+            run(decoding=decoding)
         assert (tmp_path / "out.jsonl").read_text() == "an older file\n"
     stop_at = -1
-    result = run(sampling=sampling)
+    result = run(decoding=decoding)
     assert (tmp_path / "out.jsonl").read_bytes() == expected
     assert answered == [4, 4, 4, 4, 3], "no batch was answered twice"
     assert result.resumed == 16
@@ -172,8 +172,8 @@ def test_kill_9(run: Run, tmp_path: Path, checkpoint: str, vocabulary: Vocabular
 
 def test_samples_do_not_depend_on_the_batch(run: Run, tmp_path: Path) -> None:
     texts = []
-    for changes in ({}, {"batch_size": 7}, {"seed": 1}, {"sampling": None}):
-        run(**{"sampling": SAMPLING, **changes})
+    for changes in ({}, {"batch_size": 7}, {"seed": 1}, {"decoding": None}):
+        run(**{"decoding": SAMPLING, **changes})
         texts.append([line["prediction"] for line in lines(tmp_path / "out.jsonl")])
     first, other_batch, other_seed, greedy = texts
     assert first == other_batch
@@ -181,7 +181,7 @@ def test_samples_do_not_depend_on_the_batch(run: Run, tmp_path: Path) -> None:
     assert first != greedy
     # the row's number counts, not its text
     (tmp_path / "same.txt").write_text("the same\n" * 8)
-    run(sampling=SAMPLING, input_path=str(tmp_path / "same.txt"))
+    run(decoding=SAMPLING, input_path=str(tmp_path / "same.txt"))
     assert len({line["prediction"] for line in lines(tmp_path / "out.jsonl")}) > 4
 
 
@@ -202,8 +202,8 @@ def test_a_partial_file_of_other_settings_is_refused(
             run()
     with pytest.raises(UserError, match=r"differs: seed was 0, is 1\. Go on with that job's"):
         run(seed=1)
-    with pytest.raises(UserError, match=r"differs: sampling was \{'temperature': 0.0"):
-        run(sampling=SAMPLING)
+    with pytest.raises(UserError, match=r"differs: decoding was \{'method': 'Sampling'"):
+        run(decoding=SAMPLING)
     (tmp_path / "in.jsonl").write_text(json.dumps(ROWS[0]))
     with pytest.raises(UserError, match="differs: input was"):
         run()
@@ -231,6 +231,7 @@ def test_bad_settings_are_refused(run: Run, tmp_path: Path) -> None:
         ({"output_path": "gs://bucket/x"}, "is not a local file"),
         ({"output_path": str(tmp_path / "in.jsonl" / "x")}, "cannot be written: "),
         ({"input_path": str(tmp_path / "none")}, "no file of prompts at"),
+        ({"max_batch_tokens": 0}, "infer.max_batch_tokens = 0"),
         ({"batch_size": 0}, "infer.batch_size = 0: a whole number >= 1"),
         ({"max_input_length": 1}, "infer.max_input_length = 1: a whole number >= 2"),
         ({"checkpoint_path": str(tmp_path / "none")}, "no complete checkpoint in"),

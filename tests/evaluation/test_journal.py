@@ -11,21 +11,21 @@ from typing import Any
 import pytest
 
 from flan_t5x.errors import UserError
-from flan_t5x.evaluation.journal import Answer, Journal
+from flan_t5x.evaluation.journal import Journal
 
 JOB = {"version": 1, "seed": 0, "input": "abc"}
 
 
-def fill(path: Path) -> dict[int, Answer]:
+def fill(path: Path) -> dict[int, Any]:
     with Journal(path, JOB) as journal:
-        journal.add([4, 0], ["four", "ünë\n"], [-0.5, None], cut=1)
-        journal.add([2], [""], [-1.25], cut=0)
+        journal.add([4, 0], [["four", -0.5], ["ünë\n", None]], cut=1)
+        journal.add([2], [{"text": ""}], cut=0)
         return dict(journal.answers)
 
 
 def test_answers_come_back(tmp_path: Path) -> None:
     answers = fill(tmp_path / "j")
-    assert answers == {4: Answer("four", -0.5), 0: Answer("ünë\n", None), 2: Answer("", -1.25)}
+    assert answers == {4: ["four", -0.5], 0: ["ünë\n", None], 2: {"text": ""}}
     with Journal(tmp_path / "j", JOB) as again:
         assert again.answers == answers
         assert again.cut == 1
@@ -46,7 +46,7 @@ def test_every_length_a_kill_may_leave(tmp_path: Path) -> None:
         with Journal(path, JOB) as journal:
             assert journal.answers == {row: answers[row] for row in kept}
             for row in sorted(set(answers) - set(kept)):
-                journal.add([row], [answers[row].prediction], [answers[row].log_prob], cut=0)
+                journal.add([row], [answers[row]], cut=0)
         with Journal(path, JOB) as journal:
             assert journal.answers == answers
 
@@ -100,7 +100,7 @@ def test_a_full_disk_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         patch.setattr(journal, "_file", FullDisk(room=7))
         for message in (r"disk full \(\d+ bytes free\); make room", "No space left on device"):
             with pytest.raises(UserError, match=message):
-                journal.add([0], ["zero"], [-1.0], cut=0)
+                journal.add([0], ["zero"], cut=0)
         assert journal.answers == {}
     with pytest.raises(UserError, match=r"cannot write .*: No such file"):
         Journal(tmp_path / "missing" / "j", JOB)

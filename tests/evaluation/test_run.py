@@ -15,9 +15,12 @@ from rich.console import Console
 from flan_t5x.data.vocabulary import Vocabulary
 from flan_t5x.decode.sampling import Sampling
 from flan_t5x.errors import UserError
+from flan_t5x.evaluation import output
 from flan_t5x.evaluation import run as module
 from flan_t5x.evaluation.heldout import EvaluationResult
-from flan_t5x.evaluation.run import PREDICTIONS, RESULTS, evaluate
+from flan_t5x.evaluation.output import RESULTS
+from flan_t5x.evaluation.results import PREDICTIONS
+from flan_t5x.evaluation.run import evaluate
 from tests.evaluation.toys import CONFIG, LENGTHS, ONE_PART
 
 Run = Callable[..., EvaluationResult]
@@ -42,7 +45,8 @@ def run(toy_registry: None, checkpoint: str, vocabulary: Vocabulary, cache_dir: 
             "mesh": ONE_PART,
             "console": Console(file=io.StringIO()),
         }
-        return evaluate(**{**settings, **changes})
+        (result,) = evaluate(**{**settings, **changes}).values()
+        return result
 
     return call
 
@@ -73,7 +77,8 @@ def test_table_and_files(run: Run, tmp_path: Path, checkpoint: str) -> None:
     ]
     for row in rows:
         assert set(row) == {
-            "task", "id", "inputs", "target", "prediction", "extracted", "correct", "log_prob",
+            "task", "id", "inputs", "target", "prediction", "extracted", "correct", "score",
+            "failure", "log_prob",
         }  # fmt: skip
         assert row["log_prob"] < 0
     for name, task in record["tasks"].items():
@@ -110,10 +115,10 @@ def test_a_killed_write_leaves_no_results(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     result = run()
-    module.write_results(tmp_path, result, settings={"split": "old"})
-    monkeypatch.setattr(module, "write_whole", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    output.write_results(tmp_path, result, settings={"split": "old"})
+    monkeypatch.setattr(output, "write_whole", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
-        module.write_results(tmp_path, result, settings={"split": "new"})
+        output.write_results(tmp_path, result, settings={"split": "new"})
     assert [f.name for f in tmp_path.iterdir()] == [PREDICTIONS], "old results, new predictions"
 
 
@@ -126,7 +131,7 @@ def test_own_jsonl_sampled_on_eight_devices(run: Run, tmp_path: Path) -> None:
         user_jsonl={"own": str(own)},
         split="test",
         examples_per_task=None,
-        sampling=Sampling(temperature=1.0),
+        decoding=Sampling(temperature=1.0),
         mesh=None,
     )
     (task,) = result.tasks

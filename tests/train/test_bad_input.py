@@ -50,6 +50,18 @@ CASES = {
     "unknown held-out mixture": Case(("--gin.EVAL_MIXTURE=smal",), ("'smal'", "'small'")),
     "split that is not there": Case(("--gin.EvalConfig.split=val",), ("'val'", "validation")),
     "a test split that would select": Case(("--gin.EvalConfig.split=test",), ("'test'", "final")),
+    "a published split that would select": Case(
+        ("--gin.EvalConfig.split=published",), ("'published'", "allow_test_selection")
+    ),
+    "unknown selection metric": Case(
+        ("--gin.EvalConfig.metric=normalised_average",), ("'normalized_average'",)
+    ),
+    "a metric of tasks that are not evaluated": Case(
+        ("--gin.EvalConfig.metric=tydiqa",), ("'tydiqa'", "undefined without", "tydiqa_ar_direct")
+    ),
+    "training on a benchmark": Case(
+        ("--gin.MIXTURE_OR_TASK_NAME=mmlu_direct",), ("'mmlu_direct'", "never trained on")
+    ),
     "missing task module": Case(("--task_module=no_such",), ("no_such",)),
     "missing vocabulary": Case(("--gin.VOCABULARY={tmp}/no.model",), ("{tmp}/no.model",)),
     "vocabulary too large for the model": Case(
@@ -78,6 +90,25 @@ CASES = {
     "dimension not divisible by the mesh": Case(
         ("--gin.RULES=fsdp", "--gin.MESH={{'fsdp': 8}}", "--gin.T5Config.emb_dim=36"),
         ("dimension 'embed' has size 36", "fsdp of size 8"),
+    ),
+    "tasks that repeat": Case(
+        ("--gin.MAX_TASK_EPOCHS=0.01",),
+        ("max_task_epochs = 0.01: small_", "times", "--gin.MAX_TASK_EPOCHS="),
+    ),
+    "repeats below zero": Case(("--gin.MAX_TASK_EPOCHS=-1",), ("max_task_epochs = -1",)),
+    "missing exclusion list": Case(("--gin.EXCLUDE={tmp}/no.jsonl",), ("{tmp}/no.jsonl",)),
+    "no exclusion list": Case(
+        ("--gin.EXCLUDE={tmp}/own.jsonl",),
+        ("{tmp}/own.jsonl", "line 1", "'tasks'"),
+        rows=({"inputs": "a", "targets": "b"},),
+    ),
+    "missing dump": Case(
+        ("--gin.DataConfig.rendered={{'{own}': '{tmp}/dump'}}",), ("{tmp}/dump", "is missing")
+    ),
+    "dump without targets": Case(
+        ("--gin.DataConfig.rendered={{'{own}': '{tmp}/own.jsonl'}}",),
+        ("{own}_unnamed", "1 of 1 rows", "'missing field'", "'targets' is required"),
+        rows=({"inputs": "a"},),
     ),
     "missing own file": Case(OWN, ("{tmp}/own.jsonl",)),
     "own file without rows": Case(OWN, ("{tmp}/own.jsonl",), rows=()),
@@ -142,6 +173,30 @@ def test_bad_input(
     assert left <= {".lock", "checkpoints"}
     assert not small_job.saved_steps(tmp_path / "run")
     assert not list(tmp_path.rglob("*.partial"))
+
+
+def test_resuming_with_another_exclusion_list(
+    small: Small, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A list is part of what was trained on; what it leaves out is counted and not drawn."""
+
+    def listed(name: str, *ids: str) -> Path:
+        path = tmp_path / name
+        line = {"tasks": ["small_last", "not_here"], "split": "train", "words": "red blue"}
+        path.write_text("".join(json.dumps({**line, "id": id}) + "\n" for id in ids))
+        return path
+
+    run = tmp_path / "run"
+    first = listed("first.jsonl", "train-3", "train-5")
+    assert small.train(run, TRAIN_STEPS=1, EXCLUDE=first) == 0
+    told = capsys.readouterr().out
+    assert f"exclusions: 2 rows of 1 tasks are left out ({first})" in told
+    assert "2 rejected: excluded by a list" in told
+    assert f"{'small_last':<44} {'':<14} {398:>9}" in (run / "mixture.txt").read_text()
+    for other in (listed("other.jsonl", "train-3", "train-6"), None):
+        assert small.train(run, TRAIN_STEPS=2, EXCLUDE=other) == EXIT_BAD_INPUT
+        assert "on other data" in one_line(capsys)
+    assert small.train(run, TRAIN_STEPS=2, EXCLUDE=listed("same.jsonl", "train-5", "train-3")) == 0
 
 
 def test_resuming_with_another_vocabulary(

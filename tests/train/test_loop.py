@@ -181,6 +181,7 @@ def test_a_finished_run_is_left_as_it_is(
         ({"MIXTURE_OR_TASK_NAME": "small_other_rates"}, "was trained on other data"),
         ({"SEED": 1}, "the seed differ"),
         ({"train_config.EvalConfig.examples_per_task": 3}, "with other held-out examples"),
+        ({"train_config.EvalConfig.metric": "small"}, "or another selection metric"),
         ({"TRAIN_STEPS": 2}, "is at step 3 already, train_steps = 2 lies before it"),
     ],
 )
@@ -198,6 +199,23 @@ def test_another_run_cannot_go_on(
     assert str(half) in line
     assert words in line
     assert [(half / name).read_bytes() for name in files] == before
+
+
+def test_a_figure_on_a_test_split_selects_where_allowed(
+    small: Small, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = "--gin.EvalConfig"
+    flags = (f"{config}.metric=small", f"{config}.split=test")
+    assert small.train(tmp_path, *flags) == EXIT_BAD_INPUT
+    assert "must not pick the checkpoint" in capsys.readouterr().err
+    assert small.train(tmp_path, *flags, f"{config}.allow_test_selection=True") == 0
+    printed = capsys.readouterr().out.replace("\n", " ")
+    best = json.loads((tmp_path / "best.json").read_text())
+    assert best["selected_on_test"] is True
+    assert best["metric"] == "held_out/small"
+    assert best["value"] == pytest.approx(np.mean(list(best["values"].values())))
+    assert f"best step {best['step']}: held_out/small {best['value']:.4f}" in printed
+    assert "chosen on a test split: its score is no held-out result" in printed
 
 
 def test_without_evaluation(

@@ -2,7 +2,8 @@
 
 Below the folder of downloaded data, in ``p3/`` or ``t0_p3/``: a file ``{subset}.jsonl`` (also
 ``.json``, ``.parquet``, ``.tfrecord``, each with ``.gz`` or not), or a folder ``{subset}/`` with
-files that begin with "train", as the hub has it. A row is ``inputs_pretokenized`` and
+files that begin with "train", as the hub has it: ``train-00000-of-00001.parquet``, before 2024
+``train.tfrecord-00000-of-00001``. A row is ``inputs_pretokenized`` and
 ``targets_pretokenized`` (with ``answer_choices``, where the prompt has some), or ``inputs`` and
 ``targets``, or ``prompt`` and ``completion``.
 
@@ -136,7 +137,7 @@ def find(subset: str) -> list[Path]:
                     return [path]
     raise MissingDataError(
         f"the P3 subset {subset!r} is not in {str(data_dir() / FOLDERS[0])!r}. Put its training "
-        f"files there, as {subset}/train.tfrecord-00000-of-00001 or {subset}.jsonl (they come from "
+        f"files there, as {subset}/train-00000-of-00001.parquet or {subset}.jsonl (they come from "
         f"huggingface.co/datasets/bigscience/P3), or say where the folder of downloaded data is: "
         f"environment variable {VARIABLE} or --data_dir=/path/to/data.",
         raw=RAW_NAME,

@@ -23,6 +23,9 @@ from flan_t5x.data.sources.splits import TRAIN, VALIDATION, hashed_split
 from flan_t5x.errors import UserError, nearest
 
 COLUMNS = ("task_source", "task_name", "template_type")
+UNREADABLE = "unreadable"
+"""What `rendered_dump` writes in place of a row that could not be read: [reason, detail]."""
+
 _VERSION = "rendered 1"
 
 
@@ -153,6 +156,8 @@ def combinations(path: str | Path) -> Counter[tuple[str, str]]:
 def _example(id: str, record: Record) -> Example:
     if isinstance(record, RowError):
         raise record
+    if UNREADABLE in record:
+        raise RowError(*record[UNREADABLE])
     texts = []
     for name in ("inputs", "targets"):
         if name not in record:

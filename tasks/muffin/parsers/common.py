@@ -31,6 +31,8 @@ def example(
     options: Sequence[str] = (),
     *,
     may_be_empty: Sequence[str] = (),
+    references: Sequence[str] = (),
+    group: str = "",
 ) -> Example:
     """An example with tidy text; equal options are shown once.
 
@@ -40,6 +42,8 @@ def example(
         answer: the answer.
         options: the fixed set that the answer is from, where there is one.
         may_be_empty: fields that need no text.
+        references: all right answers, where there are several.
+        group: what rows belong to that are only right together.
 
     Raises:
         RowError: for a field, an answer or an option without text.
@@ -53,7 +57,16 @@ def example(
         raise RowError("empty option", f"options {list(shown)}")
     if not tidy(answer):
         raise RowError("empty answer", "there is no text")
-    return Example(id, clean, tidy(answer), shown, valid_answers=shown)
+    others = tuple(t for t in dict.fromkeys(map(tidy, references)) if t and t != tidy(answer))
+    return Example(
+        id,
+        clean,
+        tidy(answer),
+        shown,
+        valid_answers=shown,
+        references=others,
+        group=group,
+    )
 
 
 def classified(
@@ -63,6 +76,7 @@ def classified(
     index: int,
     *,
     shown: Sequence[str] | None = None,
+    group: str = "",
 ) -> Example:
     """An example whose answer is one of a few fixed class names.
 
@@ -72,8 +86,9 @@ def classified(
         names: class names in the order of the data set's class numbers.
         index: the class number.
         shown: the options in the order that people expect, where it is another one.
+        group: see `example`.
     """
-    return example(id, fields, label(names, index), shown or names)
+    return example(id, fields, label(names, index), shown or names, group=group)
 
 
 def chosen(id: str, fields: Mapping[str, str], choices: Sequence[str], index: int) -> Example:

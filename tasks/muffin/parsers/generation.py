@@ -71,31 +71,30 @@ def _listed(texts: Sequence[str]) -> str:
 
 def wiki_lingua(id: str, row: Row) -> Example:
     """gem/wiki_lingua_english_en."""
-    return example(id, {"source": row["source"]}, _reference(row))
+    return _generated(id, {"source": row["source"]}, row)
 
 
-def _reference(row: Row) -> str:
-    """The target; GEM's evaluation splits may have references alone."""
-    texts = [row["target"], *row["references"]]
-    for text in texts:
-        if tidy(text):
-            return str(text)
-    raise RowError("empty answer", "neither target nor references have text")
+def _generated(id: str, fields: dict[str, str], row: Row) -> Example:
+    """GEM's rows: a target and references; its evaluation splits may have references alone."""
+    texts = [text for text in (row["target"], *row["references"]) if tidy(text)]
+    if not texts:
+        raise RowError("empty answer", "neither target nor references have text")
+    return example(id, fields, texts[0], references=texts)
 
 
 def common_gen(id: str, row: Row) -> Example:
     """gem/common_gen."""
-    return example(id, {"concepts": ", ".join(map(tidy, row["concepts"]))}, _reference(row))
+    return _generated(id, {"concepts": ", ".join(map(tidy, row["concepts"]))}, row)
 
 
 def dart(id: str, row: Row) -> Example:
     """gem/dart: its triples come as flat text."""
-    return example(id, {"triples": _joined(row["tripleset"])}, _reference(row))
+    return _generated(id, {"triples": _joined(row["tripleset"])}, row)
 
 
 def web_nlg(id: str, row: Row) -> Example:
     """gem/web_nlg_en: triples as "subject | property | object"."""
-    return example(id, {"triples": _joined(row["input"])}, _reference(row))
+    return _generated(id, {"triples": _joined(row["input"])}, row)
 
 
 def _joined(triples: Sequence[str]) -> str:
@@ -104,7 +103,7 @@ def _joined(triples: Sequence[str]) -> str:
 
 def e2e_nlg(id: str, row: Row) -> Example:
     """gem/e2e_nlg: "name[The Mill], food[Fast food], ..."."""
-    return example(id, {"meaning": row["meaning_representation"]}, _reference(row))
+    return _generated(id, {"meaning": row["meaning_representation"]}, row)
 
 
 LANGUAGES = {

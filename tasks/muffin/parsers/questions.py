@@ -46,30 +46,39 @@ def squad(id: str, row: Row) -> Example:
         "passage": row["context"],
         "question": row["question"],
     }
-    impossible = row.get("is_impossible", False)
-    return example(id, fields, UNANSWERABLE if impossible else _first(row["answers"]["text"]))
+    if row.get("is_impossible", False):
+        return example(id, fields, UNANSWERABLE)
+    answers = row["answers"]["text"]
+    return example(id, fields, _first(answers), references=answers)
 
 
 def drop(id: str, row: Row) -> Example:
-    """drop: version 2.0.0 gives the first answer as text."""
-    return example(id, {"passage": row["passage"], "question": row["question"]}, row["answer"])
+    """drop: version 2.0.0 gives the first answer as text, and those of further annotators."""
+    fields = {"passage": row["passage"], "question": row["question"]}
+    return example(id, fields, row["answer"], references=row["validated_answers"])
 
 
 def multirc(id: str, row: Row) -> Example:
     """super_glue/multirc: one row a proposed answer; sentence numbers and tags are dropped."""
     paragraph = _SENTENCE_NUMBER.sub("", _TAG.sub(" ", row["paragraph"]))
     fields = {"paragraph": paragraph, "question": row["question"], "response": row["answer"]}
-    return classified(id, fields, NO_YES, row["label"], shown=YES_NO)
+    number = row["idx"]
+    group = f"{number['paragraph']}/{number['question']}"
+    return classified(id, fields, NO_YES, row["label"], shown=YES_NO, group=group)
 
 
 def record(id: str, row: Row) -> Example:
-    """super_glue/record: the answer is the first right entity; entities are the options."""
+    """super_glue/record: the answer is the first right entity; entities are the options.
+
+    Other spellings of the entity are as right.
+    """
     answer = tidy(_first(row["answers"]))
     entities = sorted({tidy(entity) for entity in row["entities"]})
     if answer not in entities:
         raise RowError("answer not among options", f"{answer!r} is none of the entities")
     passage = _HIGHLIGHT.sub(" ", row["passage"])
-    return example(id, {"passage": passage, "query": row["query"]}, answer, entities)
+    fields = {"passage": passage, "query": row["query"]}
+    return example(id, fields, answer, entities, references=row["answers"])
 
 
 def openbookqa(id: str, row: Row) -> Example:
@@ -90,13 +99,15 @@ def arc(id: str, row: Row) -> Example:
 
 
 def natural_questions(id: str, row: Row) -> Example:
-    """natural_questions_open: the first of the answers that annotators gave."""
-    return example(id, {"question": question_mark(row["question"])}, _first(row["answer"]))
+    """natural_questions_open: the first of the answers that annotators gave; all are right."""
+    fields = {"question": question_mark(row["question"])}
+    return example(id, fields, _first(row["answer"]), references=row["answer"])
 
 
 def trivia_qa(id: str, row: Row) -> Example:
-    """trivia_qa/rc without its documents: knowledge alone."""
-    return example(id, {"question": row["question"]}, row["answer"]["value"])
+    """trivia_qa/rc without its documents: knowledge alone. The answer's other names are right."""
+    answer = row["answer"]
+    return example(id, {"question": row["question"]}, answer["value"], references=answer["aliases"])
 
 
 def unified_science(id: str, row: Row) -> Example:
@@ -133,8 +144,11 @@ def quac(id: str, row: Row) -> Example:
         "passage": row["context"].rstrip().removesuffix(_NO_ANSWER),
         "question": row["question"],
     }
-    answer = row["orig_answer"]["text"]
-    return example(id, fields, UNANSWERABLE if answer.strip() == _NO_ANSWER else answer)
+    answer, *others = (
+        UNANSWERABLE if text.strip() == _NO_ANSWER else text
+        for text in (row["orig_answer"]["text"], *row["answers"]["text"])
+    )
+    return example(id, fields, answer, references=others)
 
 
 def coqa(id: str, row: Row) -> Example:

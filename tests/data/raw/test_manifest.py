@@ -121,9 +121,14 @@ def test_what_ships() -> None:
     assert len(sources["tydiqa"].files) == 9
     assert {s.name for s in sources.values() if s.use == "evaluation"} == {
         "mmlu",
+        "mmlu_validation",
+        "mmlu_prompts",
         "bbh",
+        "bbh_prompts",
         "mgsm",
+        "mgsm_prompts",
         "tydiqa",
+        "tydiqa_train",
         "gsm8k",
     }
     paths = [file.path for source in sources.values() for file in source.files]
@@ -146,6 +151,8 @@ def test_real_files_are_what_the_manifest_says(shared: Path) -> None:
     for name, state, have in (
         ("mmlu", "present", 114),
         ("bbh", "present", 27),
+        ("bbh_prompts", "present", 27),
+        ("mmlu_prompts", "present", 1),
         ("mgsm", "present", 11),
         ("tydiqa", "present", 9),
         ("gsm8k", "present", 1),

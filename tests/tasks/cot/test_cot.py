@@ -68,7 +68,7 @@ def test_definitions_are_sound():
         assert set(task.metrics) <= set(METRICS)
         assert (task.extract == "text") == (not task.format.endswith("_cot"))
         if "_inv_" in task.name:
-            assert (task.metrics, task.option_styles) == (("f1",), ())
+            assert (task.metrics, task.option_styles) == (("rouge",), ())
         if "test" not in task.name:
             assert lint_templates(task, fields=example_fields(task)) == []
 

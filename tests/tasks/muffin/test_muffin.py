@@ -285,3 +285,37 @@ def test_golden_examples():
     if os.environ.get("REGENERATE_GOLDEN"):
         path.write_text(text, "utf-8")
     assert path.read_text("utf-8") == text
+
+
+@pytest.mark.parametrize(
+    ("key", "references"),
+    [
+        ("natural_questions", [("Holt",), ()]),
+        ("trivia_qa", [("Quicksilver",), ("4",)]),
+        ("quac", [("Leith",), ("She played chess.",)]),
+        ("drop", [(), ()]),
+        ("common_gen", [(), ()]),
+    ],
+)
+def test_all_right_answers_are_kept(key, references):
+    rows = list(ToySource(key).read("train", 0, 9))
+    assert [row.references for row in rows] == references
+
+
+def test_answers_to_one_question_belong_together():
+    assert [row.group for row in ToySource("multirc").read("train", 0, 9)] == ["3/1", "4/0"]
+
+
+def test_what_is_written_is_not_scored_as_words_of_an_answer():
+    """Flan's metrics by kind of task; "f1" is the score of none."""
+    by_cluster = {
+        "summarization": {("rouge",), ("accuracy",)},
+        "structure_to_text": {("rouge",)},
+        "translation": {("bleu",)},
+        "text_formatting": {("edit_similarity", "accuracy")},
+    }
+    for key, dataset in datasets().items():
+        assert dataset.metrics[0] != "f1", key
+        assert dataset.metrics in by_cluster.get(dataset.cluster, {dataset.metrics}), key
+    for key in muffin.INVERTED:
+        assert muffin.task(f"flan_{key}_inv_zs").metrics == ("rouge",)

@@ -50,6 +50,7 @@ def _multirc(path: Path) -> Iterator[Row]:
                     "question": question["question"],
                     "answer": answer["text"],
                     "label": answer["label"],
+                    "idx": {"paragraph": row["idx"], "question": question["idx"]},
                 }
 
 
