@@ -22,6 +22,9 @@ from flan_t5x.errors import UserError
 
 HEADER = "__header__"
 FORMAT = "flan_t5x base checkpoint 1"
+SHIPPED = {"mini_base": ("flan_tasks.mini", "data/tiny_base.npz")}
+"""Base checkpoints that come with the package: name -> (package, file)."""
+
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 
 
@@ -93,6 +96,21 @@ def load_base(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, A
             f"{target} is damaged or not a base checkpoint ({error}); copy or make it again"
         ) from error
     return params, dict(header["card"])
+
+
+def shipped_file(name: str) -> Path:
+    """The file of a base in `SHIPPED`.
+
+    Raises:
+        UserError: it is missing from this installation.
+    """
+    import importlib.resources
+
+    package, file = SHIPPED[name]
+    found = Path(str(importlib.resources.files(package))) / file
+    if not found.is_file():
+        raise UserError(f"base checkpoint {name!r} is missing from this installation: {found}")
+    return found
 
 
 def _insert(tree: dict[str, Any], name: str, leaf: np.ndarray) -> None:

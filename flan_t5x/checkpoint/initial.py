@@ -8,7 +8,9 @@ Precedence, highest first:
    b. ``hf://org/name``: fetched from the Hugging Face hub, then as c;
    c. what `convert.sniff` knows as another system's: a Hugging Face folder, or T5X, local or
       ``gs://...``;
-   d. a run's model_dir (its best step), a folder of steps, or one step, of this project;
+   d. a run's model_dir (its best step), a folder of steps, or one step, of this project; where
+      it trained adapters, they are merged into the base that it names, which is read by 2; so
+      are those of a PEFT folder;
 3. neither: parameters are drawn from the seed.
 """
 
@@ -21,9 +23,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from flan_t5x.checkpoint.base import load_base
+from flan_t5x.checkpoint.adapter import ADAPTER
+from flan_t5x.checkpoint.base import SHIPPED, load_base, shipped_file
 from flan_t5x.checkpoint.convert import direct
 from flan_t5x.checkpoint.convert.hub import HUB, download
+from flan_t5x.checkpoint.convert.merge import open_plan
 from flan_t5x.checkpoint.convert.sniff import is_foreign
 from flan_t5x.checkpoint.convert.source import MODEL, VOCABULARY
 from flan_t5x.checkpoint.leaves import leaf_specs, require_same_leaves
@@ -35,9 +39,6 @@ from flan_t5x.model.model import Params
 
 __all__ = ["SHIPPED", "VOCABULARY", "load_initial", "load_initial_moments", "locate",
            "place_params", "shipped_file"]  # fmt: skip
-
-SHIPPED = {"mini_base": ("flan_tasks.mini", "data/tiny_base.npz")}
-"""Base checkpoints that come with the package: name -> (package, file)."""
 
 
 def load_initial(
@@ -64,10 +65,9 @@ def load_initial(
     record: Mapping[str, Any]
     if _is_base(path):
         params, record = load_base(shipped_file(path) if path in SHIPPED else path)
-    elif is_foreign(path):
-        return _load_foreign(path, abstract_params, vocabulary=vocabulary, config=config)
+    elif is_foreign(path) or ADAPTER in read_extra(folder := find_step(path)):
+        return _load_by_plan(path, abstract_params, vocabulary=vocabulary, config=config)
     else:
-        folder = find_step(path)
         params, record = read_params(folder), read_extra(folder)
     _require_vocabulary(path, record.get(VOCABULARY), vocabulary)
     if config is not None:
@@ -86,7 +86,7 @@ def load_initial_moments(path: str, abstract_opt_state: Any) -> Any:
     """
     if _is_base(path):
         raise UserError(f"{path} is a base checkpoint, parameters alone; start with a fresh one")
-    return direct.read_moments(direct.open_plan(path), abstract_opt_state)
+    return direct.read_moments(open_plan(path), abstract_opt_state)
 
 
 def place_params(params: Params, shardings: Any) -> Params:
@@ -116,29 +116,14 @@ def locate(path: str) -> str:
     return str(find_step(path))
 
 
-def shipped_file(name: str) -> Path:
-    """The file of a base in `SHIPPED`.
-
-    Raises:
-        UserError: it is missing from this installation.
-    """
-    import importlib.resources
-
-    package, file = SHIPPED[name]
-    found = Path(str(importlib.resources.files(package))) / file
-    if not found.is_file():
-        raise UserError(f"base checkpoint {name!r} is missing from this installation: {found}")
-    return found
-
-
 def _is_base(path: str) -> bool:
     return path in SHIPPED or Path(path).suffix == ".npz"
 
 
-def _load_foreign(
+def _load_by_plan(
     path: str, abstract_params: Params, *, vocabulary: str | None, config: T5Config | None
 ) -> dict[str, Any]:
-    plan = direct.open_plan(path)
+    plan = open_plan(path)
     _require_vocabulary(path, plan.source.vocabulary, vocabulary)
     if config is not None:
         direct.require_same_model(plan.source.declared, config, path=path)

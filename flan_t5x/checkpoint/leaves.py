@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 from flan_t5x.errors import UserError
 
 MOST_LISTED = 6
+SAMPLED = 1024  # values of each parameter that enter a fingerprint
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,24 @@ def named_leaves(tree: Any) -> list[tuple[str, Any]]:
 def state_bytes(tree: Any) -> int:
     """Bytes of all arrays of a tree (whole arrays, whatever their sharding)."""
     return sum(_bytes(leaf) for _, leaf in named_leaves(tree))
+
+
+def params_fingerprint(params: Any) -> str:
+    """The `fingerprint` of a tree of NumPy arrays."""
+    return fingerprint((n, x.shape, str(x.dtype), np.ravel(x)) for n, x in named_leaves(params))
+
+
+def fingerprint(leaves: Iterable[tuple[str, tuple[int, ...], str, np.ndarray]]) -> str:
+    """Hex digest of names, shapes, dtypes and first values, in the order given.
+
+    Args:
+        leaves: (name, shape, dtype, its first `SAMPLED` values or more, flat).
+    """
+    digest = hashlib.sha256()
+    for name, shape, dtype, values in leaves:
+        digest.update(f"{name} {shape} {dtype}\n".encode())
+        digest.update(values[:SAMPLED].tobytes())
+    return digest.hexdigest()
 
 
 def require_same_leaves(

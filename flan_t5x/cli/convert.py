@@ -1,9 +1,10 @@
 """convert checkpoints between T5X, Hugging Face and this project
 
 SRC is a run, a step or a .npz base of this project, a T5X checkpoint (legacy or Orbax; also
-gs://bucket/path), or a Hugging Face folder (also hf://org/name). Its kind is found out. DST is
-the folder to make; it appears whole or not at all. Without --to, checkpoints of this project go
-to Hugging Face and all others come to this project.
+gs://bucket/path), a Hugging Face folder (also hf://org/name), or LoRA adapters in PEFT's layout.
+Its kind is found out. DST is the folder to make; it appears whole or not at all. Without --to,
+checkpoints of this project go to Hugging Face and all others come to this project. Adapters are
+merged into their base, or go alone with --to=peft.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ if TYPE_CHECKING:
     from flan_t5x.checkpoint.convert.run import Conversion
     from flan_t5x.checkpoint.convert.target import To
 
-_KINDS = ("flan_t5x", "base", "t5x", "t5x_orbax", "safetensors", "pytorch")
+_KINDS = ("flan_t5x", "base", "t5x", "t5x_orbax", "safetensors", "pytorch", "peft")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of ``flan-t5x convert``."""
     parser.add_argument("source", metavar="SRC", help="checkpoint to read")
     parser.add_argument("target", metavar="DST", type=Path, help="folder to make")
-    parser.add_argument("--to", choices=("hf", "t5x", "flan_t5x"), help="layout of DST")
+    parser.add_argument("--to", choices=("hf", "t5x", "flan_t5x", "peft"), help="layout of DST")
     parser.add_argument("--from", dest="kind", choices=_KINDS, help="how SRC is read")
     parser.add_argument(
         "--dtype", choices=("float32", "bfloat16"), help="of the parameters (default: as in SRC)"
@@ -33,6 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--vocabulary",
         metavar="MODEL",
         help="'mini' or a SentencePiece file to put beside the weights (default: SRC's own)",
+    )
+    parser.add_argument(
+        "--base", help="checkpoint under SRC's adapters (default: the one that they name)"
     )
     parser.add_argument(
         "--dry_run", action="store_true", help="print what goes where; write nothing"
@@ -83,16 +87,16 @@ def run(options: argparse.Namespace) -> int:
 
 def _conversion(options: argparse.Namespace) -> Conversion:
     from flan_t5x.checkpoint.convert.run import Conversion
-    from flan_t5x.checkpoint.initial import SHIPPED, shipped_file
 
     source = options.source
     return Conversion(
-        source=str(shipped_file(source)) if source in SHIPPED else source,
+        source=source,
         target=options.target,
         kind=options.kind,
         to=options.to,
         dtype=options.dtype,
         spiece=_spiece(options.vocabulary, source),
+        base=options.base,
     )
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from lm_eval.api.model import LM
 
-from flan_t5x.checkpoint.convert.direct import open_plan
+from flan_t5x.checkpoint.convert.merge import open_plan
 from flan_t5x.checkpoint.convert.read_ours import run_vocabulary
 from flan_t5x.checkpoint.initial import SHIPPED, locate, shipped_file
 from flan_t5x.data.vocabulary import MINI

@@ -223,7 +223,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--longest", type=int, default=200, help="tokens of a prompt")
     parser.add_argument("--max_decode_length", type=int, default=32)
     options = parser.parse_args(arguments)
-    from flan_t5x.checkpoint.convert.direct import open_plan
+    from flan_t5x.checkpoint.convert.merge import open_plan
     from flan_t5x.checkpoint.initial import load_initial, shipped_file
 
     config = open_plan(str(shipped_file("mini_base"))).config

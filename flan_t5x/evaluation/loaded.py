@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from jax.sharding import Mesh
 
 from flan_t5x.checkpoint.initial import load_initial, locate, place_params
-from flan_t5x.checkpoint.leaves import named_leaves
+from flan_t5x.checkpoint.leaves import params_fingerprint
 from flan_t5x.data.vocabulary import Vocabulary, resolve_vocabulary
 from flan_t5x.model.config import T5Config
 from flan_t5x.model.model import Model, Params
 from flan_t5x.parallel.mesh import make_mesh
 from flan_t5x.parallel.rules import Rules, param_shardings, resolve_rules
-
-_SAMPLED = 1024  # values of each parameter that enter the fingerprint
 
 
 @dataclass(frozen=True)
@@ -64,7 +60,7 @@ class LoadedModel:
             self,
             params=place_params(params, self.shardings),
             checkpoint=checkpoint,
-            fingerprint=_fingerprint(params),
+            fingerprint=params_fingerprint(params),
         )
 
 
@@ -99,11 +95,3 @@ def load_model(
     )
     empty = LoadedModel(model, {}, config, device_mesh, shardings, found, "", "")
     return empty.reload(checkpoint_path)
-
-
-def _fingerprint(params: Params) -> str:
-    digest = hashlib.sha256()
-    for name, leaf in named_leaves(params):
-        digest.update(f"{name} {leaf.shape} {leaf.dtype}\n".encode())
-        digest.update(np.ravel(leaf)[:_SAMPLED].tobytes())
-    return digest.hexdigest()

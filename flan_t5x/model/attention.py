@@ -13,7 +13,7 @@ from flan_t5x.errors import UserError, nearest
 from flan_t5x.model import head_by_head
 from flan_t5x.model.config import T5Config
 from flan_t5x.model.head_by_head import masked_logits
-from flan_t5x.model.layers import Dense, Dropout, attention_init
+from flan_t5x.model.layers import NO_DROPOUT, Dense, Dropout, attention_init
 
 QUERY_DROPOUT_SITE = 0
 
@@ -105,9 +105,10 @@ class Attention(nnx.Module):
         """Splits the joined width into heads."""
         return x.reshape(*x.shape[:-1], self.num_heads, self.head_dim)
 
-    def keys(self, x: Float[Array, "batch length dim"]) -> KeyValues:
+    def keys(self, x: Float[Array, "batch length dim"], dropout: Dropout = NO_DROPOUT) -> KeyValues:
         """Keys and values of x."""
-        return KeyValues(self.heads(self.key(x)), self.heads(self.value(x)))
+        key, value = self.key(x, dropout, 1), self.value(x, dropout, 2)
+        return KeyValues(self.heads(key), self.heads(value))
 
     def __call__(
         self,
@@ -116,7 +117,7 @@ class Attention(nnx.Module):
         *,
         bias: Float[Array, "1 heads queries keys"] | None = None,
         mask: Bool[Array, "batch queries keys"] | None = None,
-        dropout: Dropout | None = None,
+        dropout: Dropout = NO_DROPOUT,
     ) -> Float[Array, "batch queries dim"]:
         """Attends from x to `keys`.
 
@@ -124,14 +125,13 @@ class Attention(nnx.Module):
         Scaling the value of a key by that mask is the same product, and touches
         length * emb_dim numbers instead of heads * queries * keys.
         """
-        if dropout is not None:
-            length = keys.value.shape[1]
-            scale = dropout.scale(QUERY_DROPOUT_SITE, (length, self.num_heads, 1), keys.value.dtype)
-            if scale is not None:
-                keys = KeyValues(keys.key, keys.value * scale)
-        query = self.heads(self.query(x))
+        length = keys.value.shape[1]
+        scale = dropout.scale(QUERY_DROPOUT_SITE, (length, self.num_heads, 1), keys.value.dtype)
+        if scale is not None:
+            keys = KeyValues(keys.key, keys.value * scale)
+        query = self.heads(self.query(x, dropout, 3))
         mixed = attention_fn(self.kind)(query, keys, bias=bias, mask=mask)
-        return self.out(mixed.reshape(*mixed.shape[:2], -1))
+        return self.out(mixed.reshape(*mixed.shape[:2], -1), dropout, 4)
 
     def decode(
         self,

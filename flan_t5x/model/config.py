@@ -5,12 +5,56 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Literal
 
-from flan_t5x.errors import UserError
+from flan_t5x.errors import UserError, nearest, require_count
 
 if TYPE_CHECKING:
     from jax.sharding import Mesh
 
 RematPolicy = Literal["none", "minimal", "full"]
+
+KERNELS = ("query", "key", "value", "out", "wi", "wi_0", "wi_1", "wo")
+"""Names of the matrices of a layer; with two activations ``wi_0`` and ``wi_1`` replace ``wi``."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LoraConfig:
+    """Low-rank adapters (Hu et al. 2021): x W becomes x W + alpha / rank * x A B.
+
+    A is drawn and B starts at zero, so the first step computes what the base does. Only A and B
+    are trained, and only they are in the run's checkpoints.
+
+    Attributes:
+        rank: columns of A and rows of B.
+        alpha: the delta is scaled by alpha / rank.
+        targets: matrices that get an adapter in every layer: names of `KERNELS`, or more of a
+            path to choose one kind of attention, e.g. "encoder_decoder_attention/query".
+        dropout: probability of dropping features of x before A, one mask for the whole length.
+    """
+
+    rank: int = 8
+    alpha: float = 16.0
+    targets: tuple[str, ...] = ("query", "value")
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        targets = (self.targets,) if isinstance(self.targets, str) else tuple(self.targets)
+        object.__setattr__(self, "targets", targets)
+        require_count("LoraConfig.rank", self.rank)
+        if not isinstance(self.alpha, int | float) or not self.alpha > 0:
+            raise UserError(f"LoraConfig.alpha = {self.alpha!r}: a number > 0 is needed")
+        if not isinstance(self.dropout, int | float) or not 0 <= self.dropout < 1:
+            raise UserError(f"LoraConfig.dropout = {self.dropout!r}: needs 0 <= rate < 1")
+        if not targets:
+            raise UserError(f"LoraConfig.targets is empty; it names some of {', '.join(KERNELS)}")
+        for target in targets:
+            if (name := str(target).rsplit("/", 1)[-1]) not in KERNELS:
+                hint = nearest(name, KERNELS) or f"known: {', '.join(KERNELS)}"
+                raise UserError(f"LoraConfig.targets has {target!r}, no matrix of a layer; {hint}")
+
+    @property
+    def scale(self) -> float:
+        """What x A B is multiplied by."""
+        return self.alpha / self.rank
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -40,6 +84,7 @@ class T5Config:
             takes what suits the devices (`for_devices`).
         unroll_decode: whether decoding runs its layers as straight-line code (faster on a CPU;
             holds a second copy of the decoder's layers); None takes what suits the devices.
+        lora: low-rank adapters; with them everything else is frozen. None trains everything.
     """
 
     vocab_size: int
@@ -60,6 +105,7 @@ class T5Config:
     remat_policy: RematPolicy = "none"
     attention: str = "auto"
     unroll_decode: bool | None = None
+    lora: LoraConfig | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mlp_activations", tuple(self.mlp_activations))
@@ -130,7 +176,7 @@ class T5Config:
         return self.num_heads * self.head_dim
 
     def num_parameters(self) -> int:
-        """Parameter count by arithmetic (a test compares it with the built model)."""
+        """Parameter count by arithmetic, without adapters (a test compares it with the model)."""
         d, kv, f = self.emb_dim, self.joined_kv, self.mlp_dim
         attention = 4 * d * kv
         mlp = (len(self.mlp_activations) + 1) * d * f

@@ -55,7 +55,8 @@ class EncoderLayer(nnx.Module):
         dropout: Dropout,
     ) -> Float[Array, "batch length dim"]:
         y = self.pre_attention_layer_norm(x)
-        y = self.attention(y, self.attention.keys(y), bias=bias, mask=mask, dropout=dropout.fold(0))
+        inner = dropout.fold(0)
+        y = self.attention(y, self.attention.keys(y, inner), bias=bias, mask=mask, dropout=inner)
         x = x + dropout(y, 1)
         y = self.mlp(self.pre_mlp_layer_norm(x), dropout.fold(2))
         return x + dropout(y, 3)
@@ -83,12 +84,14 @@ class DecoderLayer(nnx.Module):
         dropout: Dropout,
     ) -> Float[Array, "batch length dim"]:
         x = self.pre_self_attention_layer_norm(y)
-        keys = self.self_attention.keys(x)
-        x = self.self_attention(x, keys, bias=bias, mask=mask, dropout=dropout.fold(0))
+        inner = dropout.fold(0)
+        keys = self.self_attention.keys(x, inner)
+        x = self.self_attention(x, keys, bias=bias, mask=mask, dropout=inner)
         y = y + dropout(x, 1)
         x = self.pre_cross_attention_layer_norm(y)
-        keys = self.encoder_decoder_attention.keys(encoded)
-        x = self.encoder_decoder_attention(x, keys, mask=cross_mask, dropout=dropout.fold(2))
+        inner = dropout.fold(2)
+        keys = self.encoder_decoder_attention.keys(encoded, inner)
+        x = self.encoder_decoder_attention(x, keys, mask=cross_mask, dropout=inner)
         y = y + dropout(x, 3)
         x = self.mlp(self.pre_mlp_layer_norm(y), dropout.fold(4))
         return y + dropout(x, 5)

@@ -18,7 +18,7 @@ from flax import nnx
 from jax.nn import initializers
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from flan_t5x.model.config import T5Config
+from flan_t5x.model.config import LoraConfig, T5Config
 
 Initializer = Callable[..., jax.Array]
 EXACT = jax.lax.Precision.HIGHEST
@@ -62,7 +62,7 @@ class Dropout:
 
     def fold(self, data: int | Int[Array, ""]) -> Dropout:
         """The dropout of a sub-module or layer: its own stream."""
-        if self.keys is None or self.rate == 0.0:
+        if self.keys is None:
             return self
         return Dropout(self.rate, jax.vmap(jax.random.fold_in, (0, None))(self.keys, data))
 
@@ -84,6 +84,9 @@ class Dropout:
         length = 1 if broadcast else x.shape[1]
         scale = self.scale(site, (length, x.shape[-1]), x.dtype)
         return x if scale is None else x * scale
+
+
+NO_DROPOUT = Dropout(0.0, None)
 
 
 class LayerNorm(nnx.Module):
@@ -110,7 +113,15 @@ def _rms_norm(
 
 
 class Dense(nnx.Module):
-    """A matrix without bias, [in, out]; computed in `dtype`."""
+    """A matrix without bias, [in, out]; computed in `dtype`.
+
+    With adapters (`flan_t5x.model.lora`) it also has ``lora_a`` [in, rank] and ``lora_b``
+    [rank, out], and adds lora.scale * x A B.
+    """
+
+    lora: LoraConfig | None = None
+    lora_a: nnx.Param[jax.Array]
+    lora_b: nnx.Param[jax.Array]
 
     def __init__(
         self,
@@ -124,8 +135,17 @@ class Dense(nnx.Module):
         self.kernel = param(rngs, init, shape, logical)
         self.dtype = jnp.dtype(dtype)
 
-    def __call__(self, x: Float[Array, "*batch in"]) -> Float[Array, "*batch out"]:
-        return product(x.astype(self.dtype), self.kernel[...].astype(self.dtype))
+    def __call__(
+        self, x: Float[Array, "*batch in"], dropout: Dropout = NO_DROPOUT, site: int = 0
+    ) -> Float[Array, "*batch out"]:
+        """x @ kernel; dropout and site are those of the adapter's input, where there is one."""
+        x = x.astype(self.dtype)
+        y = product(x, self.kernel[...].astype(self.dtype))
+        if self.lora is None:
+            return y
+        x = Dropout(self.lora.dropout, dropout.keys)(x, site)
+        low = product(x, self.lora_a[...].astype(self.dtype))
+        return y + self.lora.scale * product(low, self.lora_b[...].astype(self.dtype))
 
 
 @jax.custom_vjp
@@ -178,9 +198,9 @@ class GatedMLP(nnx.Module):
     def __call__(
         self, x: Float[Array, "batch length dim"], dropout: Dropout
     ) -> Float[Array, "batch length dim"]:
-        parts = [getattr(self, name)(x) for name in self.names]
+        parts = [getattr(self, name)(x, dropout, 1 + i) for i, name in enumerate(self.names)]
         scale = dropout.scale(0, (1, parts[0].shape[-1]), parts[0].dtype)
-        return self.wo(_gated(self.activations, parts, scale))
+        return self.wo(_gated(self.activations, parts, scale), dropout, 3)
 
 
 @functools.partial(jax.checkpoint, static_argnums=0)

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from flan_t5x.model.config import T5Config
 from flan_t5x.model.encoder_decoder import EncoderDecoder
+from flan_t5x.model.lora import add_adapters
 
 Params: TypeAlias = dict[str, Any]
 """Nested dict of arrays, e.g. ``params["encoder"]["layers"]["mlp"]["wo"]["kernel"]``."""
@@ -28,7 +29,7 @@ class Model:
 
     def __init__(self, config: T5Config) -> None:
         self.config = config
-        abstract = nnx.eval_shape(lambda: EncoderDecoder(config, rngs=nnx.Rngs(0)))
+        abstract = nnx.eval_shape(lambda: _build(config, nnx.Rngs(0)))
         self._graphdef, self._state = nnx.split(abstract)
         self.abstract_params: Params = nnx.to_pure_dict(self._state)
         self.logical_axes: LogicalAxes = jax.tree_util.tree_map_with_path(
@@ -37,8 +38,7 @@ class Model:
 
     def init(self, key: Key[Array, ""]) -> Params:
         """Freshly drawn float32 parameters; jit it with `out_shardings` to build in place."""
-        model = EncoderDecoder(self.config, rngs=nnx.Rngs(params=key))
-        return nnx.to_pure_dict(nnx.split(model)[1])
+        return nnx.to_pure_dict(nnx.split(_build(self.config, nnx.Rngs(params=key)))[1])
 
     def bind(self, params: Params) -> EncoderDecoder:
         """The Flax module holding `params`; cheap, meant to be called inside jit."""
@@ -62,6 +62,13 @@ class Model:
             decoder_segment_ids=batch.get("decoder_segment_ids"),
             dropout_keys=dropout_keys,
         )
+
+
+def _build(config: T5Config, rngs: nnx.Rngs) -> EncoderDecoder:
+    model = EncoderDecoder(config, rngs=rngs)
+    if config.lora is not None:
+        add_adapters(model, config.lora, rngs=rngs)
+    return model
 
 
 def _logical(path: tuple[Any, ...], variable: nnx.Variable[Any]) -> tuple[str, ...]:

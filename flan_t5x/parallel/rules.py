@@ -19,7 +19,7 @@ Rules = Sequence[tuple[str, str | tuple[str, ...] | None]]
 
 LOGICAL_AXES = (
     "batch", "length", "layers", "embed", "mlp", "heads", "joined_kv", "kv", "vocab",
-    "relpos_buckets",
+    "relpos_buckets", "lora_rank",
 )  # fmt: skip
 
 _TENSOR: Rules = (("vocab", "tensor"), ("mlp", "tensor"), ("joined_kv", "tensor"))

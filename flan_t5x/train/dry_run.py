@@ -9,6 +9,7 @@ from flan_t5x.data.build import describe
 from flan_t5x.data.task_sets import evaluation_tasks, mixture_table
 from flan_t5x.train import job
 from flan_t5x.train.job import Run
+from flan_t5x.train.start import first_weights
 from flan_t5x.train.step import abstract_batch, compile_step
 
 
@@ -37,7 +38,7 @@ def describe_run(run: Run) -> None:
     if not missing:
         _print(run, f"token cache: everything is in {run.data.cache_path}")
     path = run.checkpoints.initial_checkpoint_path
-    if job.first_weights(run, vocabulary=vocabulary.fingerprint()) is not None:
+    if first_weights(run, vocabulary=vocabulary.fingerprint()) is not None:
         _print(run, f"first weights: {path} fits the model")
     _print(run, _memory(run))
     _lower(run)
@@ -47,15 +48,22 @@ def describe_run(run: Run) -> None:
 def _memory(run: Run) -> str:
     """Parameters and bytes per device by arithmetic, activations left out."""
     network = run.network
-    count = sum(int(np.prod(x.shape)) for x in jax.tree.leaves(network.model.abstract_params))
+    count = _count(network.model.abstract_params)
     params = _bytes_per_device(network.abstract.params)
+    frozen = _bytes_per_device(network.abstract.frozen)
     moments = _bytes_per_device(network.abstract.opt_state)
     shape = ", ".join(f"{axis}={size}" for axis, size in network.mesh.shape.items())
+    trained = f", {_count(network.abstract.params):,} of them trained" if frozen else ""
     return (
-        f"model: {count:,} parameters; mesh {shape}\n"
-        f"memory per device: parameters {params / 2**20:.1f} MiB, optimizer {moments / 2**20:.1f} "
+        f"model: {count:,} parameters{trained}; mesh {shape}\n"
+        f"memory per device: parameters {(frozen + params) / 2**20:.1f} MiB, "
+        f"optimizer {moments / 2**20:.1f} "
         f"MiB, gradients {params / 2**20:.1f} MiB, activations on top"
     )
+
+
+def _count(tree: object) -> int:
+    return sum(int(np.prod(x.shape)) for x in jax.tree.leaves(tree))
 
 
 def _bytes_per_device(tree: object) -> int:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
+from flan_t5x.checkpoint.adapter import ADAPTER, AdapterRecord
 from flan_t5x.checkpoint.initial import VOCABULARY
 from flan_t5x.data.cache import CachedSplit
 from flan_t5x.data.pipeline import Stream
@@ -24,11 +25,13 @@ class Identity:
         mixture: of the stream's order and of every token it can hold.
         held_out: of the examples that select, and of the metric; empty without selection.
         vocabulary: of the SentencePiece model.
+        adapter: adapters and their base; None where all parameters are trained.
     """
 
     mixture: str
     held_out: str
     vocabulary: str
+    adapter: AdapterRecord | None = None
 
     @classmethod
     def of(
@@ -39,6 +42,7 @@ class Identity:
         vocabulary: Vocabulary,
         *,
         metric: str = AVERAGE,
+        adapter: AdapterRecord | None = None,
     ) -> Identity:
         """The identity of a run that is about to start."""
         tokens = [split.manifest.fingerprint for split in splits]
@@ -46,12 +50,16 @@ class Identity:
         selecting = "" if heldout is None else heldout.fingerprint
         if selecting and metric != AVERAGE:  # values of two metrics cannot be compared
             selecting = f"{selecting} {metric}"
-        return cls(digest.hexdigest(), selecting, vocabulary.fingerprint())
+        return cls(digest.hexdigest(), selecting, vocabulary.fingerprint(), adapter)
 
-    def to_json(self) -> dict[str, str]:
+    def to_json(self) -> dict[str, Any]:
         """What goes into a checkpoint's record."""
-        record = asdict(self)
-        return {VOCABULARY: record.pop("vocabulary"), **record}
+        record: dict[str, Any] = {
+            VOCABULARY: self.vocabulary,
+            "mixture": self.mixture,
+            "held_out": self.held_out,
+        }
+        return record if self.adapter is None else record | {ADAPTER: self.adapter.to_json()}
 
     def require_same(self, record: Mapping[str, Any], *, model_dir: str, vocabulary: str) -> None:
         """Raises UserError where a checkpoint's record differs, and says in what.
@@ -82,3 +90,10 @@ class Identity:
                     f"{model_dir} was trained {what}. Restore them as they were, or choose "
                     "another model_dir"
                 )
+        found = AdapterRecord.from_json(record[ADAPTER]) if ADAPTER in record else None
+        if self.adapter and not (found and self.adapter.same_but_for_place(found)):
+            raise UserError(
+                f"{model_dir} was trained with other adapters (LoraConfig), or from another base "
+                "than INITIAL_CHECKPOINT_PATH. Restore them as they were, or choose another "
+                "model_dir"
+            )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,6 @@ import optax
 from jax.sharding import Mesh
 from rich.console import Console
 
-from flan_t5x.checkpoint.initial import load_initial, load_initial_moments
 from flan_t5x.data.aggregates import get_aggregate
 from flan_t5x.data.cache import CachedSplit, CacheSpec, Estimate, estimate
 from flan_t5x.data.definitions import MixtureDefinition
@@ -35,6 +35,7 @@ from flan_t5x.errors import UserError
 from flan_t5x.evaluation.aggregates import require_parts
 from flan_t5x.evaluation.generation import Generator
 from flan_t5x.evaluation.heldout import HeldOut
+from flan_t5x.model import lora
 from flan_t5x.model.config import T5Config
 from flan_t5x.model.model import Model, Params
 from flan_t5x.parallel.rules import Rules, batch_sharding
@@ -66,6 +67,23 @@ class Network:
     mesh: Mesh
     shardings: TrainState
     abstract: TrainState
+
+    @functools.cached_property
+    def answering(self) -> Model:
+        """The model without adapters: what reads a base, and answers with `answering_params`."""
+        config = self.model.config
+        return Model(dataclasses.replace(config, lora=None)) if config.lora else self.model
+
+    @functools.cached_property
+    def _merge(self) -> Callable[[Params], Params]:
+        adapters = self.model.config.lora
+        assert adapters is not None
+        merge = functools.partial(lora.merge, config=adapters)
+        return jax.jit(merge, out_shardings=self.shardings.frozen)
+
+    def answering_params(self, state: TrainState) -> Params:
+        """A state's parameters for `answering`; adapters are merged into copies of matrices."""
+        return self._merge(state.model_params) if state.frozen else state.params
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -186,25 +204,6 @@ def selecting_tasks(config: EvalConfig) -> TaskSet:
     return tasks
 
 
-def first_weights(run: Run, *, vocabulary: str) -> tuple[Params, Any] | None:
-    """Parameters, and the optimizer's state or None, from `initial_checkpoint_path`.
-
-    Args:
-        run: the job; without such a path the result is None.
-        vocabulary: fingerprint of the vocabulary in use.
-
-    Raises:
-        UserError: the checkpoint does not fit the model, the vocabulary or the optimizer.
-    """
-    path, model = run.checkpoints.initial_checkpoint_path, run.network.model
-    if path is None:
-        return None
-    params = load_initial(path, model.abstract_params, vocabulary=vocabulary, config=model.config)
-    if run.checkpoints.initial_optimizer_state == "fresh":
-        return params, None
-    return params, load_initial_moments(path, run.network.abstract.opt_state)
-
-
 def tell_left_out(run: Run, tasks: TaskSet) -> None:
     """Says which part of the mixture has no data here, and how many rows are excluded."""
     if run.data.allow_missing_tasks and (lost := missing_text(run.data.mixture_or_task_name)):
@@ -274,7 +273,7 @@ def make_generator(network: Network, data: DataConfig, evaluation: EvalConfig) -
     """Decoding for all evaluations of the run."""
     lengths = data.task_feature_lengths
     return Generator(
-        network.model,
+        network.answering,
         mesh=network.mesh,
         batch_size=evaluation.batch_size,
         max_input_length=evaluation.max_input_length or lengths["inputs"],

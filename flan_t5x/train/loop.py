@@ -5,20 +5,17 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
-import jax
 import optax
 from rich.console import Console
 
-from flan_t5x.checkpoint.initial import place_params
 from flan_t5x.checkpoint.manager import Checkpoints
 from flan_t5x.data.cache import CachedSplit, CacheSpec
 from flan_t5x.data.pipeline import Stream, StreamState
 from flan_t5x.data.prefetch import Prefetcher
 from flan_t5x.data.task_sets import TaskSet, evaluation_tasks, mixture_table, open_cache
 from flan_t5x.data.vocabulary import Vocabulary
-from flan_t5x.errors import EXIT_PREEMPTED, UserError, require_count
+from flan_t5x.errors import EXIT_PREEMPTED, require_count
 from flan_t5x.evaluation.heldout import HeldOut
 from flan_t5x.evaluation.results import result_table
 from flan_t5x.model.config import T5Config
@@ -46,7 +43,8 @@ from flan_t5x.train.repeats import require_few_repeats
 from flan_t5x.train.run_dir import RunDirectory
 from flan_t5x.train.selection import Selection, write_final
 from flan_t5x.train.signals import StopRequest
-from flan_t5x.train.state import TrainState, create_state
+from flan_t5x.train.start import load_base, require_base, restore_or_start
+from flan_t5x.train.state import TrainState
 from flan_t5x.train.step import (
     MODEL_FEATURES,
     StepConfig,
@@ -146,6 +144,7 @@ def train(
         console=Console(quiet=not distributed.is_lead()),
         operative_config=operative_config,
     )
+    require_base(run)
     if dry_run:
         describe_run(run)
         return TrainResult(exit_code=0, step=0)
@@ -179,12 +178,21 @@ def _run(run: Run) -> TrainResult:
             )
         )
         metric = run.evaluation.metric if run.evaluation else AVERAGE
-        identity = Identity.of(stream, splits, heldout.get(SELECTION), vocabulary, metric=metric)
-        state, position, record = _restore_or_start(run, saved, identity)
+        base = load_base(run, vocabulary=vocabulary.fingerprint())
+        identity = Identity.of(
+            stream,
+            splits,
+            heldout.get(SELECTION),
+            vocabulary,
+            metric=metric,
+            adapter=base.record if base else None,
+        )
+        state, position, record = restore_or_start(run, saved, identity, base)
         if folder is not None:  # not before: a run that is refused must not rename another's data
             _describe(run, folder, tasks, splits)
         selection = Selection(
             heldout.pop(SELECTION, None),
+            params=run.network.answering_params,
             period=run.evaluation.period if run.evaluation else run.train_steps,
             checkpoints=saved,
             folder=folder,
@@ -322,44 +330,6 @@ def _open_heldout(
     return opened
 
 
-def _restore_or_start(
-    run: Run, saved: Checkpoints, identity: Identity
-) -> tuple[TrainState, StreamState, list[dict[str, Any]]]:
-    """State, stream position and earlier evaluations; see `checkpoint.initial` for precedence."""
-    network = run.network
-    newest = saved.newest()
-    if newest is not None:
-        if newest > run.train_steps:
-            raise UserError(
-                f"{run.path} is at step {newest} already, train_steps = {run.train_steps} lies "
-                "before it; raise train_steps to go on, or choose another model_dir"
-            )
-        state, extra = saved.restore(network.abstract)
-        identity.require_same(extra, model_dir=str(run.path), vocabulary=run.data.vocabulary)
-        run.say(f"resuming at step {int(state.step)} from {saved.directory}")
-        return state, StreamState.from_json(extra["stream"]), extra["evaluations"]
-    shardings = network.shardings
-    path = run.checkpoints.initial_checkpoint_path
-    first = job.first_weights(run, vocabulary=identity.vocabulary)
-    moments = None
-    if first is None:
-        draw = jax.jit(network.model.init, out_shardings=shardings.params)
-        params = draw(jax.random.key(run.seed))
-    else:
-        loaded, moments = first
-        params = place_params(loaded, shardings.params)
-        run.say(f"starting from {path}")
-    create = jax.jit(
-        lambda p: create_state(p, network.optimizer), out_shardings=shardings, donate_argnums=0
-    )
-    state = create(params)
-    if moments is not None:
-        placed = place_params(moments, shardings.opt_state)
-        state = dataclasses.replace(state, opt_state=placed)
-        run.say(f"optimizer state of step {int(moments.step):,} from {path}")
-    return state, StreamState(), []
-
-
 def _result(selection: Selection, step: int, *, stopped: bool) -> TrainResult:
     best = selection.best()
     return TrainResult(
@@ -385,8 +355,10 @@ def _evaluate_best(
         run.say(f"done: step {int(state.step)} is in {saved.directory}")
         return
     if sets and best["step"] != int(state.step):
-        state, _ = saved.restore(run.network.abstract, step=best["step"])
-    results = {label: heldout(state.params) for label, heldout in sets.items()}
+        restored, _ = saved.restore(run.network.abstract.saved, step=best["step"])
+        state = TrainState(**restored, frozen=state.frozen)
+    params = run.network.answering_params(state)
+    results = {label: heldout(params) for label, heldout in sets.items()}
     for label, result in results.items():
         run.say(result_table(label, result))
     if folder is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from flan_t5x.evaluation.aggregates import aggregate_value
 from flan_t5x.evaluation.heldout import EvaluationResult, HeldOut
 from flan_t5x.evaluation.results import result_record
 from flan_t5x.files import write_whole
+from flan_t5x.model.model import Params
 from flan_t5x.train.config import AVERAGE
 from flan_t5x.train.metric_writers import MetricWriter
 from flan_t5x.train.progress import Progress
@@ -27,6 +28,7 @@ class Selection:
 
     Args:
         heldout: the held-out tasks; None where nothing selects.
+        params: gives what `heldout` answers with.
         period: steps between evaluations.
         checkpoints: where states are kept, the metric with them.
         folder: the run's folder on the process that writes; else None.
@@ -39,6 +41,7 @@ class Selection:
         self,
         heldout: HeldOut | None,
         *,
+        params: Callable[[TrainState], Params],
         period: int,
         checkpoints: Checkpoints,
         folder: RunDirectory | None,
@@ -47,6 +50,7 @@ class Selection:
         record: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         self._heldout = heldout
+        self._params = params
         self._period = period
         self._checkpoints = checkpoints
         self._folder = folder
@@ -80,7 +84,7 @@ class Selection:
     ) -> float:
         """Scores the held-out tasks and records it; returns the selection metric."""
         assert self._heldout is not None
-        result = self._heldout(state.params)
+        result = self._heldout(self._params(state))
         value = result.average
         if self._figure is not None:
             value = aggregate_value(self._figure, result.values())
@@ -113,7 +117,7 @@ class Selection:
     ) -> None:
         """Saves the state; after an evaluation waits until it is on disk, then names the best."""
         extra = {**extra, "evaluations": self.record}
-        self._checkpoints.save(step, state, extra=extra, metric=value)
+        self._checkpoints.save(step, state.saved, extra=extra, metric=value)
         if value is not None:
             self._checkpoints.wait()
             self.write_best()

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh, NamedSharding
 
+from flan_t5x.model import lora
 from flan_t5x.model.model import Model, Params
 from flan_t5x.parallel.rules import Rules, param_shardings, replicated
 
@@ -17,22 +18,36 @@ from flan_t5x.parallel.rules import Rules, param_shardings, replicated
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class TrainState:
-    """Step counter, parameters and optimizer state: all that a step changes.
+    """Step counter, parameters and optimizer state: all that a step changes; and what it does not.
 
     Attributes:
         step: steps taken, int32 scalar.
-        params: the model's parameter tree, float32.
-        opt_state: of the Optax transformation.
+        params: the parameters that are trained, float32: all of the model's, or its adapters.
+        opt_state: of the Optax transformation, for `params` alone.
+        frozen: the rest of the model's parameters; empty where all are trained. Not saved: it
+            comes from the run's initial checkpoint every time.
     """
 
     step: Any  # int32 scalar; in trees of shardings or shapes, those
     params: Params
     opt_state: Any
+    frozen: Params = dataclasses.field(default_factory=dict)
+
+    @property
+    def model_params(self) -> Params:
+        """The model's whole parameter tree."""
+        return lora.join(self.frozen, self.params)
+
+    @property
+    def saved(self) -> dict[str, Any]:
+        """What a checkpoint holds."""
+        return {"step": self.step, "params": self.params, "opt_state": self.opt_state}
 
 
 def create_state(params: Params, optimizer: optax.GradientTransformation) -> TrainState:
-    """Step 0 with the given parameters."""
-    return TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(params))
+    """Step 0 with the given parameters of the model, divided into frozen and trained ones."""
+    frozen, trained = lora.split(params)
+    return TrainState(jnp.zeros((), jnp.int32), trained, optimizer.init(trained), frozen)
 
 
 def state_shardings(
@@ -62,7 +77,8 @@ def state_shardings(
         return replicated(mesh)
 
     opt_state = jax.tree_util.tree_map_with_path(moment, abstract.opt_state)
-    return TrainState(replicated(mesh), params, opt_state)
+    frozen, trained = lora.split(params)
+    return TrainState(replicated(mesh), trained, opt_state, frozen)
 
 
 def abstract_state(

@@ -16,6 +16,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, Key
 
 from flan_t5x.errors import UserError
+from flan_t5x.model import lora
 from flan_t5x.model.losses import LossSums, loss_sums
 from flan_t5x.model.model import Model, Params
 from flan_t5x.parallel.mesh import BATCH_AXES, batch_divisor
@@ -123,7 +124,7 @@ def train_step(
         "param_norm": optax.global_norm(params),
         "finite": finite.astype(jnp.float32),
     }
-    return TrainState(state.step + 1, params, opt_state), metrics
+    return TrainState(state.step + 1, params, opt_state, state.frozen), metrics
 
 
 def compile_step(
@@ -192,14 +193,16 @@ def compiling_ahead(
 def _gradients(
     state: TrainState, batch: Batch, *, model: Model, config: StepConfig
 ) -> tuple[Params, LossSums]:
-    """Gradient of the summed loss and the sums, over all microbatches."""
+    """Gradient of the summed loss by what is trained, and the sums, over all microbatches."""
     count = config.num_microbatches
     rows = batch["encoder_input_tokens"].shape[0]
-    training = model.config.dropout_rate > 0.0
-    keys = dropout_keys(config.seed, state.step, jnp.arange(rows)) if training else None
+    adapters = model.config.lora
+    drops = model.config.dropout_rate > 0.0 or (adapters is not None and adapters.dropout > 0.0)
+    keys = dropout_keys(config.seed, state.step, jnp.arange(rows)) if drops else None
 
     def loss(params: Params, part: Batch, part_keys: Any) -> tuple[Array, LossSums]:
-        logits = model.logits(params, dict(part), dropout_keys=part_keys)
+        whole = lora.join(state.frozen, params)
+        logits = model.logits(whole, dict(part), dropout_keys=part_keys)
         sums = loss_sums(
             logits,
             part["decoder_target_tokens"],

@@ -89,6 +89,7 @@ SURFACE = {
         "--from",
         "--dtype",
         "--vocabulary",
+        "--base",
         "--dry_run",
         "--verify",
         "--overwrite",

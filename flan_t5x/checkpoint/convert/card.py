@@ -7,23 +7,25 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from flan_t5x.checkpoint.convert.hub import HUB
 from flan_t5x.checkpoint.convert.plan import Plan
 from flan_t5x.errors import UserError
 
 
-def model_card(plan: Plan, *, name: str) -> str:
+def model_card(plan: Plan, *, name: str, adapter: bool = False) -> str:
     """Markdown with Hugging Face's front matter; the run's own files are quoted, not retold.
 
     Args:
         plan: what is exported; its run, where it has one, adds recipe, mixture and scores.
         name: the model's name.
+        adapter: whether the folder holds adapters alone, for peft.
 
     Raises:
         UserError: a file of the run is damaged.
     """
     lines = [
         "---",
-        "library_name: transformers",
+        *(_of_base(plan) if adapter else ["library_name: transformers"]),
         "pipeline_tag: text2text-generation",
         "tags: [t5, instruction-tuning, flan]",
         "---",
@@ -31,7 +33,7 @@ def model_card(plan: Plan, *, name: str) -> str:
         f"# {name}",
         "",
         *_about(plan),
-        *_use(),
+        *_use(adapter),
     ]
     run = plan.source.run
     if run is not None:
@@ -54,16 +56,30 @@ def _about(plan: Plan) -> Iterator[str]:
     yield f"| head | {head} |"
     if source.step is not None:
         yield f"| step | {source.step:,} |"
+    if source.adapter is not None:
+        lora = source.adapter.config
+        yield f"| base | {source.adapter.base} |"
+        yield f"| LoRA | rank {lora.rank}, alpha {lora.alpha:g}, on {', '.join(lora.targets)} |"
     yield "| converted by | flan_t5x |"
     yield ""
 
 
-def _use() -> Iterator[str]:
+def _of_base(plan: Plan) -> list[str]:
+    assert plan.source.adapter is not None
+    return [f"base_model: {plan.source.adapter.base.removeprefix(HUB)}", "library_name: peft"]
+
+
+def _use(adapter: bool) -> Iterator[str]:
+    model = '"path/to/the/base"' if adapter else '"path/to/this/folder"'
     yield "```python"
+    if adapter:
+        yield "from peft import PeftModel"
     yield "from transformers import AutoModelForSeq2SeqLM, AutoTokenizer"
     yield ""
-    yield 'model = AutoModelForSeq2SeqLM.from_pretrained("path/to/this/folder")'
-    yield 'tokenizer = AutoTokenizer.from_pretrained("path/to/this/folder")'
+    yield f"model = AutoModelForSeq2SeqLM.from_pretrained({model})"
+    yield f"tokenizer = AutoTokenizer.from_pretrained({model})"
+    if adapter:
+        yield 'model = PeftModel.from_pretrained(model, "path/to/this/folder")'
     yield "```"
     yield ""
 

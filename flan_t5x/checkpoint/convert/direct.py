@@ -8,8 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from flan_t5x.checkpoint.convert.plan import Part, Plan, make_plan, stream
-from flan_t5x.checkpoint.convert.sniff import open_source
+from flan_t5x.checkpoint.convert.plan import Part, Plan, stream
 from flan_t5x.checkpoint.convert.target import goal
 from flan_t5x.checkpoint.leaves import LeafSpec, leaf_specs, named_leaves, require_same_leaves
 from flan_t5x.errors import UserError
@@ -18,15 +17,6 @@ from flan_t5x.model.model import Params
 
 # What a checkpoint may say of a model that the shapes of its leaves do not.
 _NOT_IN_SHAPES = ("mlp_activations", "relpos_max_distance", "layer_norm_epsilon")
-
-
-def open_plan(path: str) -> Plan:
-    """Opens and checks a checkpoint of any kind.
-
-    Raises:
-        UserError: nothing known is there, it is damaged, or no T5.
-    """
-    return make_plan(open_source(path))
 
 
 def read_params(plan: Plan, abstract_params: Params) -> dict[str, Any]:

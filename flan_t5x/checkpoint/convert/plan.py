@@ -61,6 +61,37 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Delta:
+    """An adapter of one matrix of one layer: scale * A B is added to it.
+
+    Attributes:
+        part: the matrix, as its base has it.
+        leaves: of the source, in which A and B lie.
+        a: reads A, [in, rank].
+        b: reads B, [rank, out].
+        rank: columns of A.
+        scale: alpha / rank.
+    """
+
+    part: Part
+    leaves: tuple[Leaf, Leaf]
+    a: Callable[[], np.ndarray]
+    b: Callable[[], np.ndarray]
+    rank: int
+    scale: float
+
+    @property
+    def shapes(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Of A and B."""
+        return (self.part.shape[0], self.rank), (self.rank, self.part.shape[1])
+
+    def load(self) -> np.ndarray:
+        """scale * A B, float32 [in, out]."""
+        a, b = (np.asarray(side(), np.float32) for side in (self.a, self.b))
+        return np.float32(self.scale) * (a @ b)
+
+
+@dataclass(frozen=True)
 class Plan:
     """A source understood: every parameter of its model is there once, with the right shape.
 
@@ -70,6 +101,8 @@ class Plan:
         parts: parameters, in the source's order.
         moments: Adafactor's second moments, in the source's order; empty without.
         notes: what the user should know.
+        base: of a source that holds adapters, what they are merged into in `parts`; else None.
+        deltas: the adapters themselves.
     """
 
     source: Source
@@ -77,6 +110,8 @@ class Plan:
     parts: tuple[Part, ...]
     moments: tuple[Part, ...]
     notes: tuple[str, ...]
+    base: Plan | None = None
+    deltas: tuple[Delta, ...] = ()
 
 
 def stream(parts: Iterable[Part]) -> Iterator[tuple[Part, np.ndarray]]:
@@ -165,19 +200,19 @@ def _require_whole(
         )
     if extra:
         hints = nearest(extra[0], missing, most=1)
-        problems.append(f"unknown: {_listed(extra)}{f' ({hints})' if hints else ''}")
+        problems.append(f"unknown: {listed(extra)}{f' ({hints})' if hints else ''}")
     if missing:
-        problems.append(f"missing: {_listed(missing)}")
+        problems.append(f"missing: {listed(missing)}")
     shapes = [_shape_problem(place, leaf, config, source) for place, leaf in placed.values()]
     differing = [line for line in shapes if line is not None]
     if differing:
-        problems.append(f"of another shape: {_listed(differing)}")
+        problems.append(f"of another shape: {listed(differing)}")
     dtypes = sorted({leaf.dtype for _, leaf in placed.values()} - set(_DTYPES))
     for dtype in dtypes:
         names = [name for name, (_, leaf) in placed.items() if leaf.dtype == dtype]
         why = "T5 overflows in it, and what was rounded is lost: " if dtype == "float16" else ""
         problems.append(
-            f"{dtype} is not accepted ({why}take the float32 or bfloat16 weights): {_listed(names)}"
+            f"{dtype} is not accepted ({why}take the float32 or bfloat16 weights): {listed(names)}"
         )
     if problems:
         raise UserError(f"{source.path} cannot be converted; {'; '.join(problems)}")
@@ -208,7 +243,8 @@ def _stored_name(name: str, row: Row, source: Source) -> str:
     return name
 
 
-def _listed(names: Iterable[str]) -> str:
+def listed(names: Iterable[str]) -> str:
+    """Names for a message, at most `MOST_LISTED` of them."""
     unique = list(dict.fromkeys(names))
     more = len(unique) - MOST_LISTED
     return ", ".join(unique[:MOST_LISTED]) + (f" and {more} more" if more > 0 else "")
@@ -278,7 +314,7 @@ def _moments(
         f"{n}/{k}" for n in wanted for k in ("v_row", "v_col", "v") if f"{n}/{k}" not in have
     ]
     if lacking:
-        notes.append(f"the optimizer state is left out: it lacks {_listed(lacking[:1])}")
+        notes.append(f"the optimizer state is left out: it lacks {listed(lacking[:1])}")
         return ()
     return tuple(parts)
 

@@ -65,7 +65,7 @@ def read_safetensors(path: str) -> Source:
         UserError: a file is missing or damaged, or the model is not a T5.
     """
     folder = _folder(path)
-    return _source("safetensors", folder, _shards(folder, SAFETENSORS), _safetensors_leaves)
+    return _source("safetensors", folder, _shards(folder, SAFETENSORS), safetensors_leaves)
 
 
 def read_pytorch(path: str) -> Source:
@@ -206,7 +206,12 @@ def _settle_head(leaves: dict[str, Leaf], scaled: bool, folder: Path, notes: lis
     )
 
 
-def _safetensors_leaves(path: Path) -> dict[str, Leaf]:
+def safetensors_leaves(path: Path) -> dict[str, Leaf]:
+    """The tensors of one file, not read yet.
+
+    Raises:
+        UserError: it is damaged.
+    """
     from safetensors import SafetensorError, safe_open
 
     try:

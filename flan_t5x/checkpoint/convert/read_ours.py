@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from flan_t5x.checkpoint import completeness
+from flan_t5x.checkpoint.adapter import ADAPTER, AdapterRecord
 from flan_t5x.checkpoint.base import load_base
 from flan_t5x.checkpoint.convert.read_t5x import orbax_leaves
 from flan_t5x.checkpoint.convert.source import MODEL, VOCABULARY, Leaf, Source
@@ -38,8 +39,9 @@ def read_step(path: str) -> Source:
     if not leaves:
         raise UserError(f"{folder} has no parameters: nothing in it is called params/...")
     record = completeness.read_extra(folder)
+    adapter = AdapterRecord.from_json(record[ADAPTER]) if ADAPTER in record else None
     run = _run_of(folder)
-    moments, moments_step, notes = _moments(found)
+    moments, moments_step, notes = ({}, None, ()) if adapter else _moments(found)
     declared = dict(record.get(MODEL) or {})
     if run is not None:
         declared |= _declared(run / "config.gin")
@@ -58,6 +60,7 @@ def read_step(path: str) -> Source:
         vocabulary=record.get(VOCABULARY),
         metric=completeness.read_metric(folder),
         notes=notes,
+        adapter=adapter,
     )
 
 

@@ -6,13 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from flan_t5x.checkpoint.convert.plan import Plan, make_plan
-from flan_t5x.checkpoint.convert.sniff import open_source
+from flan_t5x.checkpoint.convert.merge import open_plan
+from flan_t5x.checkpoint.convert.plan import Plan
 from flan_t5x.checkpoint.convert.source import EXTRA_IDS, Kind, spiece_fingerprint
 from flan_t5x.checkpoint.convert.target import Dtype, To, bytes_to_write, goal, target_dtype
 from flan_t5x.checkpoint.convert.whole import whole_folder
 from flan_t5x.checkpoint.convert.write_hf import write_hf
 from flan_t5x.checkpoint.convert.write_ours import write_ours
+from flan_t5x.checkpoint.convert.write_peft import tensor_name, write_peft
 from flan_t5x.checkpoint.convert.write_t5x import write_t5x
 from flan_t5x.errors import UserError
 
@@ -29,6 +30,7 @@ class Conversion:
             imports all others.
         dtype: of the target's parameters; None keeps the source's.
         spiece: SentencePiece model to put beside the weights; None takes the source's.
+        base: what adapters are merged into; None takes the base that they name.
     """
 
     source: str
@@ -37,6 +39,7 @@ class Conversion:
     to: To | None = None
     dtype: Dtype | None = None
     spiece: Path | None = None
+    base: str | None = None
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ def prepare(conversion: Conversion) -> tuple[Plan, To]:
     Raises:
         UserError: whatever is wrong with the source or the vocabulary.
     """
-    plan = make_plan(open_source(conversion.source, conversion.kind))
+    plan = open_plan(conversion.source, conversion.kind, base=conversion.base)
     if conversion.spiece is not None:
         check_vocabulary(plan, conversion.spiece)
     ours = plan.source.layout == "flan_t5x"
@@ -67,6 +70,8 @@ def prepare(conversion: Conversion) -> tuple[Plan, To]:
 
 def mappings(plan: Plan, to: To, dtype: Dtype | None) -> list[Mapping]:
     """Where every leaf goes, in the source's order."""
+    if to == "peft":
+        return _adapter_mappings(plan, dtype)
     table = []
     for part in [*plan.parts, *(plan.moments if to != "hf" else ())]:
         there = goal(part, plan, to)
@@ -88,6 +93,22 @@ def mappings(plan: Plan, to: To, dtype: Dtype | None) -> list[Mapping]:
             )
         )
     return table
+
+
+def _adapter_mappings(plan: Plan, dtype: Dtype | None) -> list[Mapping]:
+    return [
+        Mapping(
+            source=leaf.name,
+            source_shape=leaf.shape,
+            source_dtype=leaf.dtype,
+            target=tensor_name(delta, side),
+            target_shape=shape[::-1],
+            target_dtype=dtype or "float32",
+            transform=f"layer {delta.part.layer}, transpose",
+        )
+        for delta in plan.deltas
+        for side, leaf, shape in zip("AB", delta.leaves, delta.shapes, strict=True)
+    ]
 
 
 def convert(
@@ -114,10 +135,12 @@ def convert(
     """
     target = conversion.target.expanduser().absolute()
     spiece = conversion.spiece or plan.source.spiece
-    needed = bytes_to_write(plan, conversion.dtype, moments=to != "hf")
+    needed = bytes_to_write(plan, conversion.dtype, to)
     with whole_folder(target, overwrite=overwrite, needed=needed) as folder:
         if to == "hf":
             write_hf(folder, plan, dtype=conversion.dtype, spiece=spiece, name=target.name)
+        elif to == "peft":
+            write_peft(folder, plan, dtype=conversion.dtype, name=target.name)
         elif to == "t5x":
             write_t5x(folder, plan, dtype=conversion.dtype)
         else:

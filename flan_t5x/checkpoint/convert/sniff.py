@@ -4,19 +4,22 @@ Looked for in this order:
 1. ``hf://org/name`` (with ``@revision``): fetched by huggingface_hub, then as a local folder;
 2. another URL (``gs://...``): T5X, legacy or Orbax;
 3. a file: ``.npz`` is a base of this project; ``.safetensors`` or ``.bin`` stands for its folder;
+   so does a name in `base.SHIPPED`, without a file of that name;
 4. a folder with ``config.json`` and weights: Hugging Face, safetensors before PyTorch;
-5. a folder with ``checkpoint``: T5X, legacy;
-6. a folder with ``_METADATA``, or ``state/_METADATA``: Orbax, ours where our manifest is in it;
-7. a folder with one folder ``checkpoint_<step>``: that one;
-8. a run or a folder of steps of this project.
+5. a folder with ``adapter_config.json``: LoRA adapters of PEFT;
+6. a folder with ``checkpoint``: T5X, legacy;
+7. a folder with ``_METADATA``, or ``state/_METADATA``: Orbax, ours where our manifest is in it;
+8. a folder with one folder ``checkpoint_<step>``: that one;
+9. a run or a folder of steps of this project.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from flan_t5x.checkpoint.base import SHIPPED, shipped_file
 from flan_t5x.checkpoint.completeness import MANIFEST
-from flan_t5x.checkpoint.convert import read_hf, read_ours, read_t5x
+from flan_t5x.checkpoint.convert import read_hf, read_ours, read_peft, read_t5x
 from flan_t5x.checkpoint.convert.hub import HUB, download
 from flan_t5x.checkpoint.convert.source import KINDS, Kind, Source
 from flan_t5x.checkpoint.convert.stores import read_file, store_spec
@@ -29,6 +32,7 @@ READERS = {
     "t5x_orbax": read_t5x.read_orbax,
     "safetensors": read_hf.read_safetensors,
     "pytorch": read_hf.read_pytorch,
+    "peft": read_peft.read_peft,
 }
 _TF_MAGIC = b"model_checkpoint_path"
 _OTHER_WEIGHTS = {
@@ -55,6 +59,8 @@ def open_source(path: str, kind: Kind | None = None) -> Source:
         )
     if path.startswith(HUB):
         path = str(download(path))
+    if path in SHIPPED:
+        path = str(shipped_file(path))
     try:
         found = kind or sniff(path)
         return READERS[found](_one_step(path) if found.startswith("t5x") else path)
@@ -133,6 +139,8 @@ def _sniff_folder(target: Path) -> Kind | None:
         return "safetensors"
     if has(read_hf.PYTORCH) or has(f"{read_hf.PYTORCH}.index.json"):
         return "pytorch"
+    if has(read_peft.CONFIG):
+        return "peft"
     if has("checkpoint"):
         with (target / "checkpoint").open("rb") as file:
             if file.read(len(_TF_MAGIC)) == _TF_MAGIC:

@@ -10,9 +10,10 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from flan_t5x.checkpoint.adapter import AdapterRecord
 from flan_t5x.checkpoint.convert.table import Layout
 
-Kind = Literal["flan_t5x", "base", "t5x", "t5x_orbax", "safetensors", "pytorch"]
+Kind = Literal["flan_t5x", "base", "t5x", "t5x_orbax", "safetensors", "pytorch", "peft"]
 """How the files are to be read; see `flan_t5x.checkpoint.convert.sniff`."""
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -67,6 +68,7 @@ class Source:
         vocabulary: fingerprint of the vocabulary the weights were trained with.
         metric: selection metric of the step.
         notes: what a user should know about this checkpoint.
+        adapter: where the leaves are those of adapters, what they are and of which base.
     """
 
     kind: Kind
@@ -82,6 +84,7 @@ class Source:
     vocabulary: str | None = None
     metric: float | None = None
     notes: tuple[str, ...] = ()
+    adapter: AdapterRecord | None = None
 
 
 def spiece_fingerprint(path: Path) -> str:

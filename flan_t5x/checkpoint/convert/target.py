@@ -12,7 +12,7 @@ from flan_t5x.checkpoint.convert.plan import Part, Plan
 from flan_t5x.checkpoint.convert.shapes import moment_shapes
 from flan_t5x.checkpoint.convert.table import layers
 
-To = Literal["hf", "t5x", "flan_t5x"]
+To = Literal["hf", "t5x", "flan_t5x", "peft"]
 Dtype = Literal["float32", "bfloat16"]
 
 
@@ -60,9 +60,12 @@ def cast(values: np.ndarray, dtype: str) -> np.ndarray:
     return values if values.dtype == wanted else values.astype(wanted)
 
 
-def bytes_to_write(plan: Plan, dtype: Dtype | None, *, moments: bool) -> int:
+def bytes_to_write(plan: Plan, dtype: Dtype | None, to: To) -> int:
     """An upper bound of what the arrays take on disk, with their metadata."""
-    parts = [*plan.parts, *(plan.moments if moments else ())]
+    if to == "peft":
+        shapes = [shape for delta in plan.deltas for shape in delta.shapes]
+        return sum(_bytes(shape, "float32") + 512 for shape in shapes) + (1 << 20)
+    parts = [*plan.parts, *(plan.moments if to != "hf" else ())]
     total = sum(_bytes(part.shape, target_dtype(part, dtype)) for part in parts)
     return total + 4096 * len(parts) + (1 << 20)
 

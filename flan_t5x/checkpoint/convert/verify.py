@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from flan_t5x.checkpoint.convert.direct import open_plan, read_params
+from flan_t5x.checkpoint.convert.direct import read_params
+from flan_t5x.checkpoint.convert.merge import open_plan
 from flan_t5x.checkpoint.convert.plan import Plan
 from flan_t5x.errors import UserError
 
@@ -32,7 +33,7 @@ class Answers:
     """What one end says.
 
     Attributes:
-        by: "transformers" or "flan_t5x".
+        by: "transformers", "peft" or "flan_t5x".
         logits: [prompts, targets, vocab] float32, teacher-forced.
         tokens: [prompts, targets] of greedy decoding; 0 after the end of sequence.
     """
@@ -115,9 +116,12 @@ def _batch(
 
 
 def _answers(plan: Plan, prompts: np.ndarray, inputs: np.ndarray) -> Answers:
-    known = ("torch", "transformers")
-    if plan.source.layout == "hf" and all(importlib.util.find_spec(name) for name in known):
-        return transformers_answers(Path(plan.source.path), prompts, inputs)
+    whole, adapter = (plan, None) if plan.base is None else (plan.base, plan.source)
+    needed = ("torch", "transformers", *(("peft",) if adapter else ()))
+    theirs = whole.source.layout == "hf" and (adapter is None or adapter.kind == "peft")
+    if theirs and all(importlib.util.find_spec(name) for name in needed):
+        over = Path(adapter.path) if adapter else None
+        return transformers_answers(Path(whole.source.path), prompts, inputs, adapter=over)
     return our_answers(plan, prompts, inputs)
 
 
@@ -154,14 +158,27 @@ def our_answers(plan: Plan, prompts: np.ndarray, inputs: np.ndarray) -> Answers:
     return Answers("flan_t5x", teacher_forced, tokens)
 
 
-def transformers_answers(folder: Path, prompts: np.ndarray, inputs: np.ndarray) -> Answers:
-    """transformers' own T5 with a Hugging Face folder, in float32 on the CPU."""
+def transformers_answers(
+    folder: Path, prompts: np.ndarray, inputs: np.ndarray, *, adapter: Path | None = None
+) -> Answers:
+    """transformers' own T5 with a Hugging Face folder, in float32 on the CPU.
+
+    Args:
+        folder: config.json and weights.
+        prompts: [prompts, inputs], 0 is padding.
+        inputs: [prompts, targets] of the decoder.
+        adapter: a PEFT folder that peft puts over the model.
+    """
     import torch
     import transformers
 
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     model = transformers.T5ForConditionalGeneration.from_pretrained(str(folder)).float().eval()
+    if adapter is not None:
+        import peft
+
+        model = peft.PeftModel.from_pretrained(model, str(adapter)).eval()
     ids = torch.tensor(prompts.astype(np.int64))
     mask = (ids > 0).long()
     with torch.no_grad():
@@ -181,4 +198,4 @@ def transformers_answers(folder: Path, prompts: np.ndarray, inputs: np.ndarray) 
         ).numpy()[:, 1:]  # without the start token
     tokens = np.zeros_like(inputs)
     tokens[:, : generated.shape[1]] = generated
-    return Answers("transformers", logits, tokens)
+    return Answers("peft" if adapter else "transformers", logits, tokens)

@@ -179,7 +179,7 @@ def test_every_kind_is_told_apart(tmp_path: Path) -> None:
             tmp_path / "orbax", t5x, t5x.parent, hf, hf / "model.safetensors",
         )
     }  # fmt: skip
-    assert found == set(KINDS) - {"pytorch"}
+    assert found == set(KINDS) - {"pytorch", "peft"}
     assert command._KINDS == KINDS
     require_equal(read(t5x.parent), flat)
     require_equal(read(hf / "model.safetensors"), flat)
