@@ -252,6 +252,8 @@ def _train(
             compiled = stack.enter_context(compiling_ahead(step, network.abstract, shapes))
         for number in range(first, run.train_steps + 1):
             last = number == run.train_steps
+            if stop.due(number):
+                meter.settle()
             stopping = not last and stop.agreed(number)
             value = None
             if not stopping and selection.due(number, last=last):

@@ -44,6 +44,13 @@ class StopRequest:
         """``SIGTERM`` or ``SIGINT``; empty before a request, or where another process got it."""
         return self.signal.name if self.signal is not None else ""
 
+    def due(self, step: int) -> bool:
+        """Whether several processes talk at this step. No step may be under way then: its
+        collectives and this one would meet in another order on another process."""
+        import jax
+
+        return jax.process_count() > 1 and step >= self._next_check
+
     def agreed(self, step: int) -> bool:
         """Whether any process of the run was asked to stop; all of them answer alike.
 
@@ -62,7 +69,7 @@ class StopRequest:
 
         from flan_t5x.parallel.distributed import gather
 
-        if step < self._next_check:
+        if not self.due(step):
             return False
         now = time.monotonic()
         passed = max(step - self._checked_at[0], 1)

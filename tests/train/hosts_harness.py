@@ -1,12 +1,12 @@
 """Real processes that find each other (gloo): one is stopped or killed, others go on. Exactly?
 
-    python -m tests.train.hosts_harness --lives 2:kill 4:kill 2:stop 1
+    python -m tests.train.hosts_harness --lives 2:kill 4:kill 2:stop:fsdp 1
 
 trains the small job once undisturbed in one process. Then the same job goes through lives: 2
-processes until one of them is killed with -9, 4 processes until one of them is killed, 2 of
-which a single one gets SIGTERM, 1 to the end. All lives have four devices in all, read the same
-rows and save to the same folder. At the end the parameters must be those of the undisturbed run
-within 1e-6, and the rows that each step saw the same.
+processes until one of them is killed with -9, 4 processes until one of them is killed, 2 with
+sharded parameters of which a single one gets SIGTERM, 1 to the end. All lives have four devices in
+all, read the same rows and save to the same folder. At the end the parameters must be those of the
+undisturbed run within 1e-6, and the rows that each step saw the same.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ from tests.train import small_job
 
 DEVICES = 4
 KILL, STOP, END = "kill", "stop", "end"
+DATA, FSDP = "data", "fsdp"
+RULES = {DATA: "data_parallel", FSDP: "fsdp"}
 TOLERANCE = 1e-6
 MACROS: Mapping[str, object] = {
     "TRAIN_STEPS": 24,
@@ -44,10 +46,11 @@ _GONE_SECONDS = 60.0
 
 @dataclasses.dataclass(frozen=True)
 class Life:
-    """One start of the command: by how many processes, and how it ends."""
+    """One start of the command: by how many processes, how it ends, on which mesh axis."""
 
     processes: int
     end: str = END
+    mesh: str = DATA
 
 
 @dataclasses.dataclass
@@ -90,7 +93,7 @@ class Job:
         """Runs one life to its end."""
         self._lives += 1
         begin = self.newest()
-        processes = self._start(life.processes)
+        processes = self._start(life)
         try:
             moment = time.monotonic()
             if life.end != END:
@@ -129,12 +132,14 @@ class Job:
     def _logs(self, processes: int) -> list[Path]:
         return [self.folder / f"life-{self._lives}-{i}.txt" for i in range(processes)]
 
-    def _start(self, count: int) -> list[subprocess.Popen[bytes]]:
+    def _start(self, life: Life) -> list[subprocess.Popen[bytes]]:
+        count = life.processes
+        mesh = [f"--gin.MESH={{'{life.mesh}': -1}}", f"--gin.RULES={RULES[life.mesh]}"]
         spec = local.Spec(
             processes=count,
             devices=DEVICES // count,
             port=local.free_port(),
-            arguments=self._line,
+            arguments=[*self._line, *mesh],
         )
         env = {
             **os.environ,
@@ -199,8 +204,9 @@ def harness(
         end = job.live(life)
         ends.append(end)
         say(
-            f"{life.processes} processes, {life.end}: from step {end.resumed}, saved "
-            f"{end.saved}, exit codes {end.codes}, all gone in {end.seconds:.1f} s"
+            f"{life.processes} processes, {life.mesh}={DEVICES}, {life.end}: from step "
+            f"{end.resumed}, saved {end.saved}, exit codes {end.codes}, all gone in "
+            f"{end.seconds:.1f} s"
         )
         problems += _as_expected(life, end)
     found, wanted = (small_job.final_params(run.model_dir) for run in (job, undisturbed))
@@ -227,11 +233,13 @@ def _as_expected(life: Life, end: End) -> list[str]:
 
 
 def parse_life(text: str) -> Life:
-    """``2:kill``, ``4:stop`` or ``1``."""
-    processes, _, end = text.partition(":")
-    if end not in ("", KILL, STOP, END) or DEVICES % int(processes):
-        raise argparse.ArgumentTypeError(f"{text!r}: write 1, 2 or 4, then :kill or :stop")
-    return Life(int(processes), end or END)
+    """``2:kill:fsdp``, ``4:stop`` or ``1``."""
+    processes, end, mesh, *rest = [*text.split(":"), "", ""]
+    if processes not in ("1", "2", "4") or any(rest):
+        raise argparse.ArgumentTypeError(f"{text!r}: write 1, 2 or 4, then :kill or :stop, :fsdp")
+    if end not in ("", KILL, STOP, END) or mesh not in ("", *RULES):
+        raise argparse.ArgumentTypeError(f"{text!r}: write 1, 2 or 4, then :kill or :stop, :fsdp")
+    return Life(int(processes), end or END, mesh or DATA)
 
 
 def main() -> int:
@@ -241,7 +249,7 @@ def main() -> int:
         "--lives",
         nargs="+",
         type=parse_life,
-        default=[Life(2, KILL), Life(4, KILL), Life(2, STOP), Life(1)],
+        default=[Life(2, KILL), Life(4, KILL), Life(2, STOP, FSDP), Life(1)],
     )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="flan_t5x_hosts_") as folder:
