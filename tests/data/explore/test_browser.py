@@ -12,8 +12,8 @@ from flan_t5x.data import registry
 from flan_t5x.data.explore.collect import collect
 from flan_t5x.data.explore.page_file import write_page
 from flan_t5x.data.vocabulary import default_vocabulary
-from tests.data.explore.chromium import NAMES, Browser, browser, executable
 from tests.data.explore.toys import EVIL
+from tests.pages.chromium import NAMES, Browser, browser, executable
 
 pytestmark = pytest.mark.skipif(
     executable() is None, reason=f"no browser is installed ({', '.join(NAMES)})"

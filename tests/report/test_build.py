@@ -1,0 +1,135 @@
+"""The whole page as text; what it does in a browser is in `test_browser`."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from flan_t5x.errors import UserError
+from flan_t5x.report.build import page, read_report, write_report
+from tests.pages.html import elements_of, loads_nothing
+from tests.report.toys import EVIL, write, write_evaluation, write_run
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("report")
+    write_run(path / "first")
+    write_run(path / "second", best=40, gain=0.2, seed=1)
+    write_evaluation(path / "evals" / "step_9")
+    write_evaluation(path / "evals" / "step_10", right=12)
+    return path
+
+
+def made(*runs: Path, evals: tuple[Path, ...] = ()) -> str:
+    return page(read_report([str(run) for run in runs], [str(one) for one in evals]))
+
+
+def anchors(text: str) -> list[str]:
+    tags = elements_of(text).tags
+    there = [str(attributes["id"]) for tag, attributes in tags if tag == "section"]
+    links = [str(attributes["href"]) for tag, attributes in tags if tag == "a"]
+    assert links == [f"#{anchor}" for anchor in there]
+    return there
+
+
+def test_every_part(folder: Path) -> None:
+    text = made(folder / "first", folder / "second", evals=(folder / "evals",))
+    assert anchors(text) == [
+        "overview",
+        "curves",
+        "benchmarks",
+        "tasks",
+        "votes",
+        "failures",
+        "samples",
+        "time",
+        "mixture",
+        "configuration",
+        "versions",
+    ]
+    assert "step_9" in text
+    assert "undefined without toy_c, toy_d, toy_e and 1 more" in text
+    assert "input 25.0%" in text  # of the wall time
+    assert "toys 75.0%" in text  # of the mixture
+
+
+def test_runs_alone_and_evaluations_alone(folder: Path) -> None:
+    assert "samples" not in anchors(made(folder / "first"))
+    assert anchors(made(evals=(folder / "evals" / "step_9",)))[1] == "benchmarks"
+
+
+def test_what_differs_between_runs(folder: Path) -> None:
+    text = made(folder / "first", folder / "second")
+    assert "1 settings differ" in text
+    assert "All versions are the same." in text
+    assert "settings" not in made(folder / "first")
+
+
+def test_no_text_becomes_markup(folder: Path) -> None:
+    text = made(folder / "first", evals=(folder / "evals",))
+    elements = elements_of(text)
+    assert len(elements.scripts) == 2  # the data and the program
+    assert not set("<>&\u2028\u2029") & set(elements.scripts[0])
+    samples = json.loads(elements.scripts[0])["samples"]
+    evil = [sample for sample in samples if sample["task"] == "toy_evil"]
+    assert evil[0]["target"] == EVIL
+    loads_nothing(text)
+
+
+def test_folders_of_the_same_name_are_told_apart(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder / "first", tmp_path / "other" / "first")
+    report = read_report(
+        [str(folder / "first"), str(tmp_path / "other" / "first"), f"{folder}/./first"]
+    )
+    assert [run.label for run in report.runs] == [f"{folder.name}/first", "other/first"]
+
+
+def test_what_is_missing_is_said_and_the_rest_is_shown(folder: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(folder / "first", tmp_path / "run")
+    (run / "metrics.jsonl").unlink()
+    (run / "best.json").write_text("{")
+    (tmp_path / "empty").mkdir()
+    report = read_report([str(run), str(tmp_path / "empty")])
+    assert report.problems == (
+        f"{tmp_path / 'empty'}: holds no file of a run",
+        f"{run / 'best.json'}: damaged: it does not hold one JSON object",
+        f"{run / 'metrics.jsonl'}: missing",
+    )
+    text = page(report)
+    assert all(problem in text for problem in report.problems)
+    assert anchors(text) == ["overview", "tasks", "mixture", "configuration", "versions"]
+
+
+def test_a_test_split_that_chose_is_said(folder: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(folder / "first", tmp_path / "run")
+    best = json.loads((run / "best.json").read_text())
+    write(run / "best.json", {**best, "selected_on_test": True})
+    assert "a test split chose the step" in made(run)
+
+
+def test_many_tasks_are_folded_into_groups(folder: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(folder / "first", tmp_path / "run")
+    final = json.loads((run / "final.json").read_text())
+    (found,) = final["sets"].values()
+    (task,) = found["tasks"].values()
+    found["tasks"] = {f"toy_{n}": {**task, "group": f"group {n % 2}"} for n in range(50)}
+    write(run / "final.json", final)
+    assert "group 1: 25 tasks, mean 0.500" in made(run)
+
+
+def test_nothing_to_report(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="nothing to report: give the model_dir"):
+        read_report([])
+    with pytest.raises(UserError, match="nowhere is no folder"):
+        read_report([str(tmp_path / "nowhere")])
+    with pytest.raises(UserError, match=r"holds no file of a run.*holds no file of an evaluation"):
+        read_report([str(tmp_path)], [str(tmp_path)])
+
+
+def test_a_page_that_cannot_be_written(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="cannot write"):
+        write_report(tmp_path / "no" / "page.html", read_report([str(folder / "first")]))
