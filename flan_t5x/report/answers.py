@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from hashlib import blake2b
@@ -11,14 +11,12 @@ from typing import Any
 
 from flan_t5x.data.registry import get_task
 from flan_t5x.errors import UserError
-from flan_t5x.evaluation.extraction import EXTRACTORS
+from flan_t5x.evaluation.extraction import EXTRACTORS, failure
 from flan_t5x.report.scores import number
 
 RIGHT, WRONG = "right", "wrong"
 OUTSIDE = "not among the answers"
-EMPTY, NOTHING = "empty prediction", "no answer found"
-NOTHING_EXTRACTED = ""
-"""The extracted answer of a prediction without one."""
+"""What an example's outcome is, else why nothing could be extracted (`extraction.failure`)."""
 
 MOST_ANSWERS = 12
 """A task with more different targets has open answers: nothing is outside of them."""
@@ -101,8 +99,9 @@ def collect_answers(
             found.unusable += 1
             continue
         here = found.tasks.setdefault(task, TaskAnswers())
-        sample = _sample(row, str(id), prediction)
-        _count(here, _answer(task)(str(row.get("target", ""))), sample)
+        extractor = _extractor(task)
+        sample = _sample(row, str(id), prediction, extractor=extractor)
+        _count(here, EXTRACTORS[extractor](str(row.get("target", ""))), sample)
         if task not in chosen or str(id) in chosen[task]:
             here.samples[str(id)] = sample
         if task not in chosen and len(here.samples) > 2 * samples:
@@ -147,11 +146,10 @@ def _close(here: TaskAnswers) -> None:
     }
 
 
-def _sample(row: Mapping[str, Any], id: str, prediction: str) -> Sample:
-    extracted = str(row.get("extracted", prediction))
-    failure = row.get("failure")
-    if not isinstance(failure, str):
-        failure = "" if extracted else NOTHING if prediction.strip() else EMPTY
+def _sample(row: Mapping[str, Any], id: str, prediction: str, *, extractor: str) -> Sample:
+    reason = row.get("failure")
+    if not isinstance(reason, str):
+        reason = failure(extractor, prediction, cot=False)
     right = row.get("correct") is True or number(row.get("score")) == 1
     votes = row.get("samples")
     return Sample(
@@ -159,8 +157,8 @@ def _sample(row: Mapping[str, Any], id: str, prediction: str) -> Sample:
         inputs=_cut(str(row.get("inputs", ""))),
         target=_cut(str(row.get("target", ""))),
         prediction=_cut(prediction),
-        extracted=_cut(extracted),
-        outcome=RIGHT if right else failure or WRONG,
+        extracted=_cut(str(row.get("extracted", EXTRACTORS[extractor](prediction)))),
+        outcome=RIGHT if right else reason or WRONG,
         votes=tuple(
             (_cut(str(v.get("prediction", ""))), _cut(str(v.get("extracted", ""))))
             for v in (votes if isinstance(votes, list) else [])[:MOST_SAMPLES]
@@ -179,12 +177,13 @@ def _fewest(samples: dict[str, Sample], task: str, most: int) -> dict[str, Sampl
 
 
 @cache
-def _answer(task: str) -> Callable[[str], str]:
-    """What the task extracts from its targets; the text as it is, where nobody knows the task."""
+def _extractor(task: str) -> str:
+    """The task's extractor; "text" where nobody here knows the task."""
     try:
-        return EXTRACTORS[get_task(task).extract]
-    except (UserError, KeyError):
-        return EXTRACTORS["text"]
+        name = get_task(task).extract
+    except UserError:
+        return "text"
+    return name if name in EXTRACTORS else "text"
 
 
 def _cut(text: str) -> str:

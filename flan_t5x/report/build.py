@@ -17,6 +17,7 @@ from flan_t5x.pages.shell import whole_page
 from flan_t5x.report.answers import collect_answers
 from flan_t5x.report.benchmarks import benchmarks_section
 from flan_t5x.report.curves import curves_section
+from flan_t5x.report.differences import differences_section
 from flan_t5x.report.eval_files import Evaluation, evaluation_folders, read_evaluation
 from flan_t5x.report.failures import failures_section
 from flan_t5x.report.overview import overview, time_section
@@ -100,9 +101,10 @@ def page(report: Report) -> str:
         overview(runs, evaluations, report.problems),
         curves_section(runs),
         benchmarks_section(runs, evaluations),
+        differences_section(evaluations, first=first),
         tasks_section(runs, evaluations),
         votes_section(evaluations, first=first),
-        failures_section(evaluations, first=first),
+        failures_section(runs, evaluations),
         samples_section(data),
         time_section(runs),
         mixture_section(runs),

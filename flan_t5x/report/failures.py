@@ -9,21 +9,26 @@ from xml.etree.ElementTree import Element
 from flan_t5x.pages.elements import details, dot, node, section, table
 from flan_t5x.report.answers import OUTSIDE, RIGHT, WRONG, TaskAnswers
 from flan_t5x.report.eval_files import Evaluation
+from flan_t5x.report.run_files import Run
+from flan_t5x.report.scores import ScoreSet
 
 _OTHER = "another text"
 
 
-def failures_section(evaluations: Sequence[Evaluation], *, first: int) -> Element | None:
+def failures_section(runs: Sequence[Run], evaluations: Sequence[Evaluation]) -> Element | None:
     """For each evaluation a table of outcomes; below, what was taken for what.
 
-    Args:
-        evaluations: those on the page.
-        first: number of the first one, for its colour.
+    Where there are scores alone (the final sets of runs), the counts of failures in them.
     """
     parts: list[Element] = []
-    for number, one in enumerate(evaluations, start=first):
+    for number, run in enumerate(runs):
+        for found in run.sets:
+            parts += _counted(f"{run.label}, {found.label}", number, found)
+    for number, one in enumerate(evaluations, start=len(runs)):
         if one.answers and one.answers.tasks:
             parts += [node("h3", dot(number), one.label), *_outcomes(one)]
+        elif one.scores:
+            parts += _counted(one.label, number, one.scores)
     if not parts:
         return None
     note = (
@@ -31,6 +36,20 @@ def failures_section(evaluations: Sequence[Evaluation], *, first: int) -> Elemen
         "where a task has few different targets, each many times."
     )
     return section("Extraction failures", "failures", node("p", note, class_="soft"), *parts)
+
+
+def _counted(label: str, number: int, scores: ScoreSet) -> list[Element]:
+    """The tasks of a set that have failures; nothing where there are none."""
+    failed = {name: task for name, task in scores.tasks.items() if any(task.failures.values())}
+    if not failed:
+        return []
+    reasons = sorted({reason for task in failed.values() for reason in task.failures})
+    rows = [
+        [name, f"{task.examples or 0:,}", *(f"{task.failures.get(r, 0):,}" for r in reasons)]
+        for name, task in failed.items()
+    ]
+    shown = table(["task", "examples", *reasons], rows, label=f"Failures of {label}")
+    return [node("h3", dot(number), label), shown]
 
 
 def _outcomes(one: Evaluation) -> list[Element]:

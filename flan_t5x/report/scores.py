@@ -34,7 +34,8 @@ class TaskFigure:
         baseline: what can be had without understanding.
         examples: how many were scored; None where that is not known.
         group: its submixture or cluster.
-        failures: examples without an answer, by reason.
+        failures: examples from which nothing could be extracted, by reason.
+        fitted: prompts that were shortened, by what was done to them.
     """
 
     score: Figure
@@ -42,6 +43,7 @@ class TaskFigure:
     examples: int | None = None
     group: str = ""
     failures: Mapping[str, int] = field(default_factory=dict)
+    fitted: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,10 @@ def _task(record: Mapping[str, Any]) -> TaskFigure:
         number(record.get("baseline")),
         None if examples is None else int(examples),
         str(record.get("group") or ""),
-        {name: int(count) for name, count in numbers(record.get("failures")).items()},
+        *(
+            {name: int(count) for name, count in numbers(record.get(kind)).items()}
+            for kind in ("failures", "fitted")
+        ),
     )
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 from xml.etree.ElementTree import Element
 
 from flan_t5x.pages.bars import interval_bar
 from flan_t5x.pages.elements import details, dot, node, section, table
+from flan_t5x.report.benchmarks import published
 from flan_t5x.report.eval_files import Evaluation
 from flan_t5x.report.run_files import Run
 from flan_t5x.report.scores import Figure, TaskFigure
@@ -114,6 +116,11 @@ def _facts(name: str, series: Sequence[Series]) -> Element | None:
     bases = dict.fromkeys(share(t.baseline) for t in found if t.baseline is not None)
     facts = [f"{' or '.join(f'{n:,}' for n in counts)} examples"] if counts else []
     facts += [f"baseline {' or '.join(bases)}"] if bases else []
+    facts += [f"{model} {share(scores[name])}" for model, scores in published([name]).items()]
+    fitted = Counter[str]()
+    for task in found:
+        fitted |= Counter(task.fitted)
+    facts += [f"{what} {count:,}" for what, count in fitted.items()]
     return node("small", ", ".join(facts)) if facts else None
 
 

@@ -60,13 +60,14 @@ def test_a_known_task_extracts_its_targets() -> None:
     assert collect(found).tasks["mini_count_tools_zs_cot"].targets == {"0", "1"}
 
 
-def test_rows_without_a_reason_get_one() -> None:
-    row = {"task": "t", "id": 1, "target": "x"}
-    found = [
-        {**row, "prediction": " ", "extracted": ""},
-        {**row, "id": 2, "prediction": "words", "extracted": ""},
-    ]
-    assert collect(found).tasks["t"].outcomes == {"empty prediction": 1, "no answer found": 1}
+def test_rows_of_others_are_extracted_here() -> None:
+    row = {"task": "mini_count_tools_zs_cot", "id": 1, "target": "The answer is 3."}
+    texts = (" ", "So the answer is", "the answer is 4.", "the answer is 3.")
+    found = [{**row, "id": n, "prediction": text} for n, text in enumerate(texts)]
+    found[3]["correct"] = True
+    task = collect(found).tasks["mini_count_tools_zs_cot"]
+    assert task.outcomes == {"empty prediction": 1, "no answer found": 1, WRONG: 1, RIGHT: 1}
+    assert task.samples["2"].extracted == "4"
 
 
 def test_the_same_prompts_of_every_evaluation(tmp_path: Path) -> None:

@@ -42,6 +42,7 @@ def test_every_part(folder: Path) -> None:
         "overview",
         "curves",
         "benchmarks",
+        "differences",
         "tasks",
         "votes",
         "failures",
@@ -109,6 +110,35 @@ def test_a_test_split_that_chose_is_said(folder: Path, tmp_path: Path) -> None:
     best = json.loads((run / "best.json").read_text())
     write(run / "best.json", {**best, "selected_on_test": True})
     assert "a test split chose the step" in made(run)
+
+
+def test_failures_of_a_final_set(folder: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(folder / "first", tmp_path / "run")
+    assert "failures" not in anchors(made(run))
+    final = json.loads((run / "final.json").read_text())
+    final["sets"]["toy_test"]["tasks"]["toy_a"]["failures"] = {"no answer cue": 3}
+    write(run / "final.json", final)
+    text = made(run)
+    assert "failures" in anchors(text)
+    assert "Failures of run, toy_test" in text
+
+
+def test_the_difference_of_two_evaluations(folder: Path) -> None:
+    text = made(evals=(folder / "evals",))
+    assert "step_10 less step_9" in text
+    assert "+0.250" in text  # of toy_yes_no: 12 of 16 instead of 8
+    assert "differences" not in anchors(made(evals=(folder / "evals" / "step_9",)))
+
+
+def test_published_figures_stand_beside_ours(folder: Path, tmp_path: Path) -> None:
+    one = shutil.copytree(folder / "evals" / "step_9", tmp_path / "one")
+    results = json.loads((one / "results.json").read_text())
+    results["aggregates"]["mmlu_direct"] = {"value": 0.3, "low": 0.2, "high": 0.4, "missing": []}
+    write(one / "results.json", results)
+    text = made(evals=(one,))
+    assert "Flan-T5-Small, published" in text
+    assert ">0.287<" in text  # table 5: 28.7 %
+    assert "ublished" not in made(evals=(folder / "evals" / "step_9",))
 
 
 def test_many_tasks_are_folded_into_groups(folder: Path, tmp_path: Path) -> None:

@@ -1,0 +1,82 @@
+"""Whether one evaluation is better than another: the same examples, scored twice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from xml.etree.ElementTree import Element
+
+from flan_t5x.errors import UserError
+from flan_t5x.evaluation.comparison import Comparison, Difference, compare
+from flan_t5x.pages.elements import Child, details, dot, node, section, table
+from flan_t5x.report.eval_files import Evaluation
+
+MOST_PAIRS = 8
+"""More evaluations than this are compared with the first one by `flan-t5x eval --compare`."""
+
+
+def differences_section(evaluations: Sequence[Evaluation], *, first: int) -> Element | None:
+    """The first evaluation that has predictions against each later one.
+
+    Args:
+        evaluations: those on the page.
+        first: number of the first one, for its colour.
+    """
+    with_answers = [
+        (number, one)
+        for number, one in enumerate(evaluations, start=first)
+        if one.answers and one.answers.tasks
+    ]
+    if len(with_answers) < 2:
+        return None
+    (_, base), *others = with_answers
+    parts = [part for n, one in others[:MOST_PAIRS] for part in _pair(base, one, number=n)]
+    left = len(others) - MOST_PAIRS
+    if left > 0:
+        parts.append(node("p", f"{left} more are left to `flan-t5x eval --compare`.", class_="bad"))
+    note = (
+        f"Each evaluation less {base.label}, on the examples that both have: 95 % interval of the "
+        "difference (paired bootstrap), and how often chance alone would do as much if both were "
+        "equally good (p, paired randomisation test)."
+    )
+    return section("Differences", "differences", node("p", note, class_="soft"), *parts)
+
+
+def _pair(base: Evaluation, other: Evaluation, *, number: int) -> list[Element]:
+    title = node("h3", dot(number), f"{other.label} less {base.label}")
+    try:
+        found = compare(str(base.path), str(other.path))
+    except UserError as error:
+        return [title, node("p", str(error), class_="bad")]
+    label = f"{other.label} less {base.label}"
+    count = len(found.tasks)
+    tasks = details(f"Task by task, {count}", _table(f"{label}: tasks", found.tasks))
+    if not found.aggregates:
+        tasks = _table(f"{label}: tasks", found.tasks)
+        return [title, tasks, *_left_out(found)]
+    return [title, _table(label, found.aggregates), tasks, *_left_out(found)]
+
+
+def _table(label: str, differences: Sequence[Difference]) -> Element:
+    head = ["figure", "examples", "first", "second", "difference", "95 % interval", "p"]
+    return table(head, [_row(found) for found in differences], label=label)
+
+
+def _row(found: Difference) -> list[Child]:
+    low, high = found.interval
+    gap = f"{found.second - found.first:+.3f}"
+    return [
+        found.name,
+        f"{found.examples:,}",
+        f"{found.first:.3f}",
+        f"{found.second:.3f}",
+        node("strong", gap) if low > 0 or high < 0 else gap,
+        f"{low:+.3f} to {high:+.3f}",
+        f"{found.p_value:.4f}",
+    ]
+
+
+def _left_out(found: Comparison) -> list[Element]:
+    count = sum(found.unmatched.values())
+    said = [f"{count:,} examples are in one of the two only, and left out."] if count else []
+    said += [f"{name} needs {len(parts):,} more tasks." for name, parts in found.undefined.items()]
+    return [node("p", " ".join(said), class_="soft")] if said else []
