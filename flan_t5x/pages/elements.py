@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from xml.etree.ElementTree import Element, tostring
 
@@ -53,6 +54,16 @@ def section(title: str, anchor: str, *children: Child) -> Element:
     return node("section", node("h2", title), *children, id=anchor)
 
 
+def breakable(name: Child) -> list[Child]:
+    """A name that may go on in the next line after each underscore or slash."""
+    if not isinstance(name, str):
+        return [name]
+    pieces: list[Child] = []
+    for piece in re.split(r"(?<=[_/])", name):
+        pieces += [piece, node("wbr")]
+    return pieces[:-1]
+
+
 def dot(series: int) -> Element:
     """The colour of the n-th run, for the eye only: its name always stands beside it."""
     return node("span", class_=f"dot s{series % COLOURS}", aria_hidden="true")
@@ -85,12 +96,10 @@ def table(
     body = (
         node(
             "tr",
-            *(
-                node("th", cell, scope="row") if i == 0 else node("td", cell, class_=kind(i))
-                for i, cell in enumerate(row)
-            ),
+            node("th", *breakable(name), scope="row"),
+            *(node("td", cell, class_=kind(i)) for i, cell in enumerate(cells, start=1)),
         )
-        for row in rows
+        for name, *cells in rows
     )
     whole = node("table", node("thead", top), node("tbody", *body))
     return node("div", whole, class_="scroll", tabindex="0", role="region", aria_label=label)

@@ -52,7 +52,9 @@ def benchmarks_section(runs: Sequence[Run], evaluations: Sequence[Evaluation]) -
         "benchmarks",
         node("p", note, class_="soft"),
         _table("Benchmarks", whole, columns) if whole else None,
-        details(f"{len(parts)} parts of these", _table("Parts", parts, columns)) if parts else None,
+        details(f"Parts of these: {len(parts)}", _table("Parts", parts, columns))
+        if parts
+        else None,
     )
 
 

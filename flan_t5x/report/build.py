@@ -63,9 +63,10 @@ def read_report(
         one for folder in _folders(output_dirs) for one in evaluation_folders(folder)
     )
     wanted: dict[str, list[str]] = {}
-    runs = [read_run(folder, label) for folder, label in _labelled(run_folders)]
+    labels = _labels([*run_folders, *eval_folders])
+    runs = [read_run(folder, labels.pop(0)) for folder in run_folders]
     evaluations = []
-    for folder, label in _labelled(eval_folders):
+    for folder, label in zip(eval_folders, labels, strict=True):
         found = read_evaluation(
             folder, label, partial(collect_answers, samples=samples, wanted=wanted)
         )
@@ -142,15 +143,17 @@ def _distinct(folders: Iterable[Path]) -> list[Path]:
     return list({folder.resolve(): folder for folder in folders}.values())
 
 
-def _labelled(folders: Sequence[Path]) -> list[tuple[Path, str]]:
-    """Each folder with as much of its path, from the end, as tells it from the others."""
+def _labels(folders: Sequence[Path]) -> list[str]:
+    """As much of each path, from its end, as tells it from the others."""
     parts = [folder.resolve().parts for folder in folders]
-    most = max(map(len, parts), default=1)
-    for count in range(1, most + 1):
-        labels = ["/".join(own[-count:]) for own in parts]
-        if len(set(labels)) == len(labels):
-            break
-    return list(zip(folders, labels, strict=True)) if folders else []
+    own = [1] * len(parts)
+    while True:
+        labels = ["/".join(path[-n:]) for path, n in zip(parts, own, strict=True)]
+        twice = [labels.count(label) > 1 for label in labels]
+        longer = [min(n + t, len(p)) for n, t, p in zip(own, twice, parts, strict=True)]
+        if longer == own:  # a run and an evaluation may share their folder
+            return labels
+        own = longer
 
 
 def _nothing(folders: Sequence[Path], things: Sequence[object | None], what: str) -> list[str]:

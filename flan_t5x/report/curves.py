@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from xml.etree.ElementTree import Element
 
 from flan_t5x.pages.elements import details, node, section
@@ -45,14 +46,24 @@ def _more(summary: str, charts: Sequence[Element]) -> Element | None:
 
 def _held_out(runs: Sequence[Run], metric: str) -> Element:
     """The figure that chooses; baselines belong to the average alone."""
-    baselines: list[Curve] = []
-    if metric == AVERAGE:
-        for number, run in enumerate(runs):
-            points = _points(run, HELD_OUT, BASELINE)
-            if points and all(points[0].y != old.points[0].y for old in baselines):
-                name = f"baseline of {run.label}" if len(runs) > 1 else "baseline"
-                baselines.append(Curve(name, points, number, dashed=True))
+    baselines = _baselines(runs) if metric == AVERAGE else []
     return _chart(f"Held-out {metric}", runs, HELD_OUT, metric, more=baselines)
+
+
+def _baselines(runs: Sequence[Run]) -> list[Curve]:
+    """One line for each baseline: runs that share one show the longest."""
+    by_value: dict[float, Curve] = {}
+    for number, run in enumerate(runs):
+        points = _points(run, HELD_OUT, BASELINE)
+        if points:
+            old = by_value.get(points[0].y)
+            if old is None or old.points[-1].x < points[-1].x:
+                by_value[points[0].y] = Curve(run.label, points, number, dashed=True)
+    several = len(by_value) > 1
+    return [
+        replace(curve, name=f"baseline of {curve.name}" if several else "baseline")
+        for curve in by_value.values()
+    ]
 
 
 def _chart(

@@ -11,43 +11,48 @@ from flan_t5x.pages.elements import Child, details, dot, node, section, table
 from flan_t5x.report.eval_files import Evaluation
 
 MOST_PAIRS = 8
-"""More evaluations than this are compared with the first one by `flan-t5x eval --compare`."""
+"""More pairs are left to `flan-t5x eval --compare`."""
 
 
 def differences_section(evaluations: Sequence[Evaluation], *, first: int) -> Element | None:
-    """The first evaluation that has predictions against each later one.
+    """Each evaluation that has predictions against the first one that has one of its tasks.
 
     Args:
         evaluations: those on the page.
         first: number of the first one, for its colour.
     """
-    with_answers = [
-        (number, one)
-        for number, one in enumerate(evaluations, start=first)
-        if one.answers and one.answers.tasks
+    pairs = [
+        (base, other, number)
+        for number, other in enumerate(evaluations, start=first)
+        if (base := _base(evaluations, other)) is not other
     ]
-    if len(with_answers) < 2:
+    if not pairs:
         return None
-    (_, base), *others = with_answers
-    parts = [part for n, one in others[:MOST_PAIRS] for part in _pair(base, one, number=n)]
-    left = len(others) - MOST_PAIRS
+    parts = [part for base, other, n in pairs[:MOST_PAIRS] for part in _pair(base, other, number=n)]
+    left = len(pairs) - MOST_PAIRS
     if left > 0:
         parts.append(node("p", f"{left} more are left to `flan-t5x eval --compare`.", class_="bad"))
     note = (
-        f"Each evaluation less {base.label}, on the examples that both have: 95 % interval of the "
-        "difference (paired bootstrap), and how often chance alone would do as much if both were "
-        "equally good (p, paired randomisation test)."
+        "Second less first, on the examples that both have: 95 % interval of the difference "
+        "(paired bootstrap), and how often chance alone would do as much if both were equally "
+        "good (p, paired randomisation test)."
     )
     return section("Differences", "differences", node("p", note, class_="soft"), *parts)
 
 
+def _base(evaluations: Sequence[Evaluation], other: Evaluation) -> Evaluation:
+    """The first evaluation that shares a task with this one: it may be this one itself."""
+    tasks = set(other.answers.tasks) if other.answers else set()
+    return next((e for e in evaluations if e.answers and tasks & set(e.answers.tasks)), other)
+
+
 def _pair(base: Evaluation, other: Evaluation, *, number: int) -> list[Element]:
-    title = node("h3", dot(number), f"{other.label} less {base.label}")
+    label = f"{other.label} less {base.label}"
+    title = node("h3", dot(number), label)
     try:
         found = compare(str(base.path), str(other.path))
     except UserError as error:
         return [title, node("p", str(error), class_="bad")]
-    label = f"{other.label} less {base.label}"
     count = len(found.tasks)
     tasks = details(f"Task by task, {count}", _table(f"{label}: tasks", found.tasks))
     if not found.aggregates:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from xml.etree.ElementTree import Element
 
 from flan_t5x.pages.bars import interval_bar
-from flan_t5x.pages.elements import details, dot, node, section, table
+from flan_t5x.pages.elements import breakable, details, dot, node, section, table
 from flan_t5x.report.benchmarks import published
 from flan_t5x.report.eval_files import Evaluation
 from flan_t5x.report.run_files import Run
@@ -100,7 +100,7 @@ def _table(title: str, names: Sequence[str], series: Sequence[Series]) -> Elemen
     having = {name: [one for one in series if name in one.tasks] for name in names}
     rows = [
         [
-            node("div", node("span", name), _facts(name, series)),
+            node("div", node("span", *breakable(name)), _facts(name, series)),
             node("div", *(_bar(one, name, alone=len(series) == 1) for one in having[name])),
         ]
         for name in names

@@ -87,6 +87,21 @@ def test_folders_of_the_same_name_are_told_apart(folder: Path, tmp_path: Path) -
         [str(folder / "first"), str(tmp_path / "other" / "first"), f"{folder}/./first"]
     )
     assert [run.label for run in report.runs] == [f"{folder.name}/first", "other/first"]
+    shutil.copytree(folder / "evals" / "step_9", tmp_path / "evals" / "second")
+    mixed = read_report([f"{folder}/first", f"{folder}/second"], [f"{tmp_path}/evals/second"])
+    assert [run.label for run in mixed.runs] == ["first", f"{folder.name}/second"]
+    assert [one.label for one in mixed.evaluations] == ["evals/second"]
+
+
+def test_a_baseline_that_runs_share_is_drawn_once(folder: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(folder / "first", tmp_path / "run")
+    lines = (run / "metrics.jsonl").read_text().replace('"baseline": 0.25', '"baseline": 0.3')
+    (run / "metrics.jsonl").write_text(lines)
+    assert "baseline of" not in made(folder / "first", folder / "second")
+    text = made(folder / "first", folder / "second", run)
+    assert ">baseline of first<" in text
+    assert ">baseline of run<" in text
+    assert ">baseline of second<" not in text
 
 
 def test_what_is_missing_is_said_and_the_rest_is_shown(folder: Path, tmp_path: Path) -> None:
@@ -128,6 +143,17 @@ def test_the_difference_of_two_evaluations(folder: Path) -> None:
     assert "step_10 less step_9" in text
     assert "+0.250" in text  # of toy_yes_no: 12 of 16 instead of 8
     assert "differences" not in anchors(made(evals=(folder / "evals" / "step_9",)))
+
+
+def test_evaluations_of_other_tasks_are_not_compared(folder: Path, tmp_path: Path) -> None:
+    other = shutil.copytree(folder / "evals" / "step_9", tmp_path / "other")
+    rows = (other / "predictions.jsonl").read_text().replace("toy_", "tiny_")
+    (other / "predictions.jsonl").write_text(rows)
+    assert "differences" not in anchors(made(evals=(folder / "evals" / "step_9", other)))
+    again = shutil.copytree(other, tmp_path / "again")
+    text = made(evals=(folder / "evals" / "step_9", other, again))
+    assert "again less other" in text
+    assert "other less step_9" not in text
 
 
 def test_published_figures_stand_beside_ours(folder: Path, tmp_path: Path) -> None:
