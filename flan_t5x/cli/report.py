@@ -33,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Writes the page, and returns the exit code."""
     from flan_t5x.report.build import read_report, write_report
+    from flan_t5x.report.show import counted
 
     require_count("--samples", options.samples, at_least=0)
     use_tasks(options)
@@ -41,10 +42,8 @@ def run(options: argparse.Namespace) -> int:
     write_report(path, report)
     for problem in report.problems:
         print(f"flan-t5x: {problem}", file=sys.stderr)
-    counted = [_count(len(report.runs), "run"), _count(len(report.evaluations), "evaluation")]
-    print(f"{path}: {', '.join(counted)}, {path.stat().st_size / 1e6:.1f} MB")
+    print(
+        f"{path}: {counted(len(report.runs), 'run')}, "
+        f"{counted(len(report.evaluations), 'evaluation')}, {path.stat().st_size / 1e6:.1f} MB"
+    )
     return 0
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -49,13 +49,13 @@ def parted_bar(parts: Sequence[tuple[str, float]], *, label: str) -> Element:
     total = sum(size for _, size in parts) or 1.0
     shown = [(name, size, i) for i, (name, size) in enumerate(parts) if size > 0]
     pieces = (
-        node("span", class_=f"fill s{i % COLOURS}", style=f"flex-grow:{size / total:.5f}")
+        node("span", class_="fill", style=f"{_hue(i)};flex-grow:{size / total:.5f}")
         for _, size, i in shown
     )
     names = (
         node(
             "li",
-            node("span", class_=f"dot s{i % COLOURS}", aria_hidden="true"),
+            node("span", class_="dot", style=_hue(i), aria_hidden="true"),
             f"{name} {size / total:.1%}",
         )
         for name, size, i in shown
@@ -65,6 +65,11 @@ def parted_bar(parts: Sequence[tuple[str, float]], *, label: str) -> Element:
         node("div", *pieces, class_="parted", aria_hidden="true"),
         node("ul", *names, class_="legend", aria_label=label),
     )
+
+
+def _hue(part: int) -> str:
+    """Colours of parts are softer than those of runs, and as many as there are parts."""
+    return f"--own:hsl({(215 + 137.5 * part) % 360:.0f} 38% var(--tone))"
 
 
 def _inside(share: float) -> float:

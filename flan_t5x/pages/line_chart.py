@@ -64,9 +64,7 @@ def line_chart(
     frame = _Frame.around(finite, bounds)
     legend = node("ul", *(_legend(curve) for curve in drawn), class_="legend")
     rows = _rows(drawn)
-    shown = table(
-        [x_name, *(c.name for c in drawn)], rows, label=f"{title}: figures", numbers_from=0
-    )
+    shown = table([x_name, *(c.name for c in drawn)], rows, label=f"{title}: figures")
     every = len({p.x for c in drawn for p in c.points})
     some = "" if len(rows) == every else f", {len(rows)} of {every:,} steps"
     return node(
@@ -158,6 +156,8 @@ class _Frame:
 
 def _plot(title: str, curves: Sequence[Curve], frame: _Frame, x_name: str) -> Element:
     levels, steps = ticks(frame.low, frame.high), ticks(frame.left, frame.right)
+    if all(float(p.x).is_integer() for curve in curves for p in curve.points):
+        steps = [step for step in steps if abs(step - round(step)) < 1e-9]
     lines = [
         node("line", class_="grid", x1=0, x2=_HEIGHT, y1=_HEIGHT * y, y2=_HEIGHT * y)
         for y in map(frame.y, levels)

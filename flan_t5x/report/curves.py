@@ -9,6 +9,7 @@ from xml.etree.ElementTree import Element
 from flan_t5x.pages.elements import details, node, section
 from flan_t5x.pages.line_chart import Curve, Point, line_chart
 from flan_t5x.report.run_files import TASK, Run
+from flan_t5x.report.show import counted
 
 TRAIN, HELD_OUT = "train", "held_out"
 LOSS, AVERAGE, BASELINE = "loss", "average", "baseline"
@@ -35,8 +36,8 @@ def curves_section(runs: Sequence[Run]) -> Element | None:
         "Curves",
         "curves",
         node("div", *charts, class_="charts"),
-        _more(f"{len(tasks)} held-out tasks, one by one", tasks),
-        _more(f"{len(others)} more figures of the training", others),
+        _more(f"{counted(len(tasks), 'held-out task')}, one by one", tasks),
+        _more(f"{counted(len(others), 'more figure')} of the training", others),
     )
 
 

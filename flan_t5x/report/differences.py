@@ -9,6 +9,7 @@ from flan_t5x.errors import UserError
 from flan_t5x.evaluation.comparison import Comparison, Difference, compare
 from flan_t5x.pages.elements import Child, details, dot, node, section, table
 from flan_t5x.report.eval_files import Evaluation
+from flan_t5x.report.show import counted
 
 MOST_PAIRS = 8
 """More pairs are left to `flan-t5x eval --compare`."""
@@ -31,7 +32,9 @@ def differences_section(evaluations: Sequence[Evaluation], *, first: int) -> Ele
     parts = [part for base, other, n in pairs[:MOST_PAIRS] for part in _pair(base, other, number=n)]
     left = len(pairs) - MOST_PAIRS
     if left > 0:
-        parts.append(node("p", f"{left} more are left to `flan-t5x eval --compare`.", class_="bad"))
+        parts.append(
+            node("p", f"{counted(left, 'more pair')}: see `flan-t5x eval --compare`.", class_="bad")
+        )
     note = (
         "Second less first, on the examples that both have: 95 % interval of the difference "
         "(paired bootstrap), and how often chance alone would do as much if both were equally "
@@ -53,8 +56,7 @@ def _pair(base: Evaluation, other: Evaluation, *, number: int) -> list[Element]:
         found = compare(str(base.path), str(other.path))
     except UserError as error:
         return [title, node("p", str(error), class_="bad")]
-    count = len(found.tasks)
-    tasks = details(f"Task by task, {count}", _table(f"{label}: tasks", found.tasks))
+    tasks = details("Task by task", _table(f"{label}: tasks", found.tasks))
     if not found.aggregates:
         tasks = _table(f"{label}: tasks", found.tasks)
         return [title, tasks, *_left_out(found)]

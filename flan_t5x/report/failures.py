@@ -11,6 +11,7 @@ from flan_t5x.report.answers import OUTSIDE, RIGHT, WRONG, TaskAnswers
 from flan_t5x.report.eval_files import Evaluation
 from flan_t5x.report.run_files import Run
 from flan_t5x.report.scores import ScoreSet
+from flan_t5x.report.show import counted
 
 _OTHER = "another text"
 
@@ -68,12 +69,14 @@ def _outcomes(one: Evaluation) -> list[Element]:
     parts: list[Element] = [table(["task", "examples", *columns], rows, label=label)]
     if whole:
         parts.append(
-            node("p", f"{whole:,} tasks have no such failure and are not listed.", class_="soft")
+            node(
+                "p", f"{counted(whole, 'task')} without such a failure: not listed.", class_="soft"
+            )
         )
     closed = {name: a for name, a in tasks.items() if a.counts}
     if closed:
         tables = (_confusion(name, answers) for name, answers in closed.items())
-        parts.append(details(f"What came for what, {len(closed)} tasks", *tables))
+        parts.append(details(f"What came for what, {counted(len(closed), 'task')}", *tables))
     return parts
 
 

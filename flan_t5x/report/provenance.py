@@ -9,7 +9,7 @@ from xml.etree.ElementTree import Element
 from flan_t5x.pages.bars import parted_bar
 from flan_t5x.pages.elements import Child, details, dot, node, section, table
 from flan_t5x.report.run_files import MixtureRow, Run
-from flan_t5x.report.show import with_dot
+from flan_t5x.report.show import counted, with_dot
 
 _BINDING = re.compile(r"^([\w./@]+) = (.*(?:\n[ \t]+.*|\n[\])}].*)*)", re.M)
 """A name at the beginning of a line, and its value with the lines that go on with it."""
@@ -27,7 +27,7 @@ def mixture_section(runs: Sequence[Run]) -> Element | None:
         parts += [
             node("h3", dot(number), f"{run.label}: {run.mixture_title}"),
             parted_bar(list(groups.items()), label="shares of the submixtures"),
-            details(f"{len(run.mixture):,} tasks", _mixture(run.label, run.mixture)),
+            details(counted(len(run.mixture), "task"), _mixture(run.label, run.mixture)),
         ]
     return section("Mixture", "mixture", *parts) if parts else None
 
@@ -79,8 +79,8 @@ def _differences(
     differing = [n for n in names if len({found.get(n) for found in values.values()}) > 1]
     if not differing:
         return [node("p", f"All {what} are the same.")]
-    heading = node("h3", f"{len(differing)} {what} differ")
-    return [heading, _settings(runs, values, differing, label=f"Differing {what}")]
+    heading = node("h3", f"Different {what}")
+    return [heading, _settings(runs, values, differing, label=f"Different {what}")]
 
 
 def _settings(

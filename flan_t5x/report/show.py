@@ -23,6 +23,11 @@ def figure_text(figure: Figure) -> str:
     return f"{share(figure.value)} [{figure.low:.3f}, {figure.high:.3f}]"
 
 
+def counted(number: int, what: str) -> str:
+    """A number of things, e.g. "1 task" or "1,200 tasks"."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def lacks(missing: Iterable[str]) -> str:
     """What an undefined figure needs, in short."""
     names = list(missing)

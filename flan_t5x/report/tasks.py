@@ -13,7 +13,7 @@ from flan_t5x.report.benchmarks import published
 from flan_t5x.report.eval_files import Evaluation
 from flan_t5x.report.run_files import Run
 from flan_t5x.report.scores import Figure, TaskFigure
-from flan_t5x.report.show import figure_text, share
+from flan_t5x.report.show import counted, figure_text, share
 
 MOST_OPEN = 40
 """More tasks than this are folded into their groups."""
@@ -75,7 +75,7 @@ def _part(title: str, series: Sequence[Series]) -> list[Element]:
     names = list(dict.fromkeys(name for one in series for name in one.tasks))
     if not names:
         return []
-    heading = node("h3", f"{title}: {len(names):,} tasks")
+    heading = node("h3", f"{title}: {counted(len(names), 'task')}")
     if len(names) <= MOST_OPEN:
         return [heading, _table(title, names, series)]
     groups: dict[str, list[str]] = {}
@@ -92,7 +92,7 @@ def _folded(group: str, names: Sequence[str], series: Sequence[Series]) -> Eleme
         if known:
             label = f"{one.label} " if len(series) > 1 else ""
             means.append(f"{label}{share(sum(known) / len(known))}")
-    title = f"{group or 'others'}: {len(names):,} tasks, mean {', '.join(means) or 'undefined'}"
+    title = f"{group or 'others'}: {counted(len(names), 'task')}, mean {', '.join(means) or 'undefined'}"
     return details(title, _table(group, names, series))
 
 

@@ -25,7 +25,7 @@ def votes_section(evaluations: Sequence[Evaluation], *, first: int) -> Element |
             for task, curve in one.consistency.items()
         ]
         label = f"Self-consistency of {one.label}"
-        head = ["task", *(f"{k} samples" if k == ks[0] else str(k) for k in ks)]
+        head = ["task", *(f"samples: {k}" if k == ks[0] else str(k) for k in ks)]
         tables.append(
             node("div", node("h3", with_dot(one.label, number)), table(head, rows, label=label))
         )

@@ -53,7 +53,7 @@ def test_short_numbers() -> None:
 
 
 def test_where_a_curve_is_drawn() -> None:
-    curve = Curve("a", [Point(0, 0), Point(10, 4)], marked=(Point(5, 2), "chosen"))
+    curve = Curve("a", [Point(0.0, 0.0), Point(10.0, 4.0)], marked=(Point(5.0, 2.0), "chosen"))
     text = markup(line_chart("Loss", [curve], x_name="step"))
     assert 'points="0.0,1000.0 1000.0,0.0"' in text
     assert 'style="left:50.00%;top:50.00%" title="chosen"' in text
@@ -65,8 +65,19 @@ def test_where_a_curve_is_drawn() -> None:
     ]
 
 
+def test_whole_numbers_have_whole_ticks() -> None:
+    def steps(right: float) -> list[str]:
+        curve = Curve("a", [Point(1.0, 0.0), Point(right, 4.0)])
+        return re.findall(
+            r'class="step"[^>]*>([^<]+)<', markup(line_chart("", [curve], x_name="k"))
+        )
+
+    assert steps(2.0) == ["1", "2"]
+    assert steps(1.5) == ["1", "1.1", "1.2", "1.3", "1.4", "1.5"]
+
+
 def test_what_is_not_finite_breaks_the_line() -> None:
-    points = [Point(0, 1), Point(1, 2), Point(2, math.nan), Point(3, 3)]
+    points = [Point(0.0, 1), Point(1.0, 2), Point(2.0, math.nan), Point(3.0, 3)]
     text = markup(line_chart("Loss", [Curve("a", points)], x_name="step"))
     assert len(re.findall("<polyline", text)) == 2
     assert "not finite" in text
@@ -74,7 +85,7 @@ def test_what_is_not_finite_breaks_the_line() -> None:
 
 def test_no_points_and_a_single_one() -> None:
     assert "No figures." in markup(line_chart("Loss", [Curve("a", [])], x_name="step"))
-    text = markup(line_chart("Loss", [Curve("a", [Point(3, 3)])], x_name="step"))
+    text = markup(line_chart("Loss", [Curve("a", [Point(3.0, 3)])], x_name="step"))
     assert len(re.findall("<polyline", text)) == 1
 
 
