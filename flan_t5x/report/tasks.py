@@ -92,8 +92,8 @@ def _folded(group: str, names: Sequence[str], series: Sequence[Series]) -> Eleme
         if known:
             label = f"{one.label} " if len(series) > 1 else ""
             means.append(f"{label}{share(sum(known) / len(known))}")
-    title = f"{group or 'others'}: {counted(len(names), 'task')}, mean {', '.join(means) or 'undefined'}"
-    return details(title, _table(group, names, series))
+    title = f"{group or 'others'}: {counted(len(names), 'task')}"
+    return details(f"{title}, mean {', '.join(means) or 'undefined'}", _table(group, names, series))
 
 
 def _table(title: str, names: Sequence[str], series: Sequence[Series]) -> Element:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from flan_t5x.report.build import read_report, write_report
-from tests.pages.chromium import NAMES, Browser, browser, executable
+from tests.pages.chromium import NAMES, Browser, executable
 from tests.report.toys import EVIL, write_evaluation, write_run
 
 pytestmark = pytest.mark.skipif(
@@ -23,12 +22,6 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     evals = [write_evaluation(path / "before"), write_evaluation(path / "after", right=12)]
     write_report(path / "a page.html", read_report([str(r) for r in runs], [str(e) for e in evals]))
     return path / "a page.html"
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    with browser(tmp_path_factory.mktemp("profile")) as running:
-        yield running
 
 
 COUNT = "document.getElementById('count').textContent"
