@@ -17,10 +17,7 @@ def whole_page(*, title: str, body: str, style: str, script: str, data: dict[str
         script: JavaScript of this page, after that of all pages (`base.js`).
         data: JSON-able, which the script reads as `data`. Any text may be in it.
     """
-    own = resources.files("flan_t5x.pages")
-    html, base_style, base_script = (
-        (own / name).read_text("utf-8") for name in ("shell.html", "base.css", "base.js")
-    )
+    html, base_style, base_script = map(shared, ("shell.html", "base.css", "base.js"))
     pieces = {
         "TITLE": title.replace("&", "&amp;").replace("<", "&lt;"),
         "/* STYLE */": f"{base_style}{style}",
@@ -33,6 +30,12 @@ def whole_page(*, title: str, body: str, style: str, script: str, data: dict[str
         before, html = html.split(marker, 1)
         page += before + piece
     return _encodable(page + html)
+
+
+def shared(name: str) -> str:
+    """A file of this package: "charts.css" and "charts.js" are for pages with tables, bars and
+    curves, which put them before their own style and script."""
+    return (resources.files("flan_t5x.pages") / name).read_text("utf-8")
 
 
 def inside_script(data: dict[str, Any]) -> str:

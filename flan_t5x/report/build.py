@@ -13,12 +13,12 @@ from xml.etree.ElementTree import Element
 from flan_t5x.errors import UserError
 from flan_t5x.files import write_whole
 from flan_t5x.pages.elements import markup, node
-from flan_t5x.pages.shell import whole_page
+from flan_t5x.pages.shell import shared, whole_page
 from flan_t5x.report.answers import collect_answers
 from flan_t5x.report.benchmarks import benchmarks_section
 from flan_t5x.report.curves import curves_section
 from flan_t5x.report.differences import differences_section
-from flan_t5x.report.eval_files import Evaluation, evaluation_folders, read_evaluation
+from flan_t5x.report.eval_files import RESULTS, Evaluation, evaluation_folders, read_evaluation
 from flan_t5x.report.failures import failures_section
 from flan_t5x.report.overview import overview, time_section
 from flan_t5x.report.provenance import configuration_section, mixture_section, versions_section
@@ -73,7 +73,17 @@ def read_report(
         evaluations.append(found)
         for task, answers in found.answers.tasks.items() if found and found.answers else ():
             wanted.setdefault(task, list(answers.samples))
-    nothing = _nothing(run_folders, runs, "run") + _nothing(eval_folders, evaluations, "evaluation")
+    nothing = [
+        f"{folder}: holds no file of a run"
+        + ("; give it after --eval" if (folder / RESULTS).exists() else "")
+        for folder, run in zip(run_folders, runs, strict=True)
+        if run is None
+    ]
+    nothing += [
+        f"{folder}: holds no file of an evaluation"
+        for folder, one in zip(eval_folders, evaluations, strict=True)
+        if one is None
+    ]
     there, evaluated = _there(runs), _there(evaluations)
     if not there and not evaluated:
         raise UserError(
@@ -118,8 +128,8 @@ def page(report: Report) -> str:
     return whole_page(
         title=f"Report: {', '.join(labels)}",
         body=markup(_header(sections), node("main", *sections)),
-        style=(folder / "report.css").read_text("utf-8"),
-        script=(folder / "report.js").read_text("utf-8"),
+        style=shared("charts.css") + (folder / "report.css").read_text("utf-8"),
+        script=shared("charts.js") + (folder / "report.js").read_text("utf-8"),
         data=data,
     )
 
@@ -154,14 +164,6 @@ def _labels(folders: Sequence[Path]) -> list[str]:
         if longer == own:  # a run and an evaluation may share their folder
             return labels
         own = longer
-
-
-def _nothing(folders: Sequence[Path], things: Sequence[object | None], what: str) -> list[str]:
-    return [
-        f"{folder}: holds no file of {'an' if what[0] in 'aeiou' else 'a'} {what}"
-        for folder, thing in zip(folders, things, strict=True)
-        if thing is None
-    ]
 
 
 def _there(things: Iterable[Thing | None]) -> tuple[Thing, ...]:

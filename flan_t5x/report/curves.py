@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from xml.etree.ElementTree import Element
@@ -93,7 +94,7 @@ def _chosen(run: Run, points: Sequence[Point]) -> tuple[Point, str] | None:
     if run.best is None:
         return None
     step = run.best.step
-    before = [point for point in points if point.x <= step]
+    before = [point for point in points if point.x <= step and math.isfinite(point.y)]
     if not before:
         return None
     return Point(float(step), before[-1].y), f"step {step:,} chosen"

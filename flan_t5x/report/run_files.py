@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -41,7 +42,7 @@ class Best:
 
 @dataclass(frozen=True)
 class Step:
-    """The figures of one line: those that are finite numbers."""
+    """The figures of one line: NaN for those that were not finite."""
 
     step: int
     figures: Mapping[str, float]
@@ -137,6 +138,8 @@ def _metrics(reader: Reader, run: Run) -> None:
             wrong += 1
             continue
         figures = numbers(record)
+        odd = record.get("non_finite")
+        figures |= dict.fromkeys(map(str, odd), math.nan) if isinstance(odd, dict) else {}
         if kind == "time":  # a line of each process that trained, about its own life
             for name, seconds in figures.items():
                 run.seconds[name] = run.seconds.get(name, 0.0) + seconds

@@ -182,6 +182,10 @@ def test_nothing_to_report(tmp_path: Path) -> None:
         read_report([])
     with pytest.raises(UserError, match="nowhere is no folder"):
         read_report([str(tmp_path / "nowhere")])
+    write_evaluation(tmp_path / "one")
+    with pytest.raises(UserError, match="holds no file of a run; give it after --eval"):
+        read_report([str(tmp_path / "one")])
+    shutil.rmtree(tmp_path / "one")
     with pytest.raises(UserError, match=r"holds no file of a run.*holds no file of an evaluation"):
         read_report([str(tmp_path)], [str(tmp_path)])
 

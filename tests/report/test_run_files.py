@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import math
 from pathlib import Path
 
 import pytest
 
+from flan_t5x.pages.elements import markup
+from flan_t5x.report.curves import curves_section
 from flan_t5x.report.run_files import MixtureRow, Run, read_run
 from tests.report.toys import EVIL, write, write_run
 
@@ -50,6 +54,21 @@ def test_a_step_written_twice_counts_once(tmp_path: Path) -> None:
     with (folder / "metrics.jsonl").open("a") as file:
         file.write('{"step": 5, "kind": "train", "time": 2.0, "loss": 9.0}\n')
     assert read(folder).curve("train", "loss")[:2] == [(5, 9.0), (10, 3.5)]
+
+
+def test_figures_that_were_not_finite(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", best=45)
+    line = {"step": 45, "kind": "train", "loss": None, "non_finite": {"loss": "nan"}}
+    with (folder / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps(line) + "\n")
+    run = read(folder)
+    step, loss = run.curve("train", "loss")[-1]
+    assert (step, math.isnan(loss)) == (45, True)
+    section = curves_section([run])
+    assert section is not None
+    text = markup(section)
+    assert ">not finite<" in text
+    assert "nan" not in text.lower()
 
 
 @pytest.mark.parametrize(
