@@ -1,6 +1,6 @@
 """The direction of imports (README.md, "Architecture"), read from the source by `ast`.
 
-cli -> train, evaluation -> data, model, decode, checkpoint -> parallel; tasks -> data,
+cli -> report -> train, evaluation -> data, model, decode, checkpoint -> parallel; tasks -> data,
 evaluation. Imports inside functions count as well: they run, only later.
 """
 
@@ -18,15 +18,27 @@ PACKAGES = {"flan_t5x": ROOT / "flan_t5x", "flan_tasks": ROOT / "tasks"}
 # Each part may import from itself and from these, and everybody from EVERYWHERE.
 EVERYWHERE = {"errors", "files", "flan_t5x"}
 MAY_IMPORT = {
-    "cli": {"bench", "train", "evaluation", "data", "model", "decode", "checkpoint", "parallel"},
+    "cli": {
+        "bench",
+        "report",
+        "train",
+        "evaluation",
+        "data",
+        "model",
+        "decode",
+        "checkpoint",
+        "parallel",
+    },
+    "report": {"train", "evaluation", "data", "pages"},
     "bench": {"train", "data", "model", "decode", "parallel"},
     "train": {"evaluation", "data", "model", "decode", "checkpoint", "parallel"},
     "evaluation": {"data", "model", "decode", "checkpoint", "parallel"},
-    "data": {"parallel"},
+    "data": {"parallel", "pages"},
     "model": {"parallel"},
     "decode": {"model", "parallel"},
     "checkpoint": {"model", "parallel"},
     "parallel": set(),
+    "pages": set(),
     "errors": set(),
     "files": set(),
     "flan_tasks": {"data", "evaluation"},
@@ -63,6 +75,7 @@ LIGHT = (
     "flan_t5x.parallel.tpu",
     "flan_t5x.data.overlap",
     "flan_t5x.data.token_stats",
+    "flan_t5x.report.build",
 )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import flan_t5x
-from flan_t5x.cli import bench, cache, convert, data, eval, infer, tasks, train
+from flan_t5x.cli import bench, cache, convert, data, eval, infer, report, tasks, train
 from flan_t5x.cli.gin_flags import short_flags_to_long
 from flan_t5x.errors import UserError, nearest
 
@@ -18,6 +18,7 @@ COMMANDS = {
     "cache": cache,
     "tasks": tasks,
     "data": data,
+    "report": report,
     "convert": convert,
     "bench": bench,
 }

@@ -78,6 +78,7 @@ SURFACE = {
         "--inputs_length",
         "--verbose",
     ],
+    "flan-t5x report": ["RUN", "--eval", "--output", "--samples", *TASKS, "--verbose"],
     "flan-t5x data": ["PART", "--verbose"],
     "flan-t5x data list": ["--json", *DATA, "--verbose"],
     "flan-t5x data fetch": ["--json", "--all", "--workers", *DATA, "--verbose"],

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from flan_t5x.files import write_whole
+from flan_t5x.pages.shell import whole_page
 
 
 def write_page(path: Path, data: dict[str, Any]) -> None:
@@ -24,21 +24,9 @@ def write_page(path: Path, data: dict[str, Any]) -> None:
 
 
 def page(data: dict[str, Any]) -> str:
-    """The page as text. Its content security policy forbids every connection."""
+    """The page as text."""
     folder = resources.files("flan_t5x.data.explore") / "page"
-    html, style, script = (
+    body, style, script = (
         (folder / name).read_text("utf-8") for name in ("page.html", "page.css", "page.js")
     )
-    before, rest = html.split("/* STYLE */")
-    middle, rest = rest.split("DATA")
-    later, after = rest.split("/* SCRIPT */")
-    return "".join([before, style, middle, _inside_script(data), later, script, after])
-
-
-def _inside_script(data: dict[str, Any]) -> str:
-    """JSON that cannot end the script element it stands in, nor begin another or a comment."""
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
-    for sign in "<>&\u2028\u2029":
-        text = text.replace(sign, f"\\u{ord(sign):04x}")
-    # Half of a surrogate pair is valid JSON and no valid UTF-8.
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return whole_page(title="Tasks and mixtures", body=body, style=style, script=script, data=data)

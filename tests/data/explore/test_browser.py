@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,8 @@ from flan_t5x.data import registry
 from flan_t5x.data.explore.collect import collect
 from flan_t5x.data.explore.page_file import write_page
 from flan_t5x.data.vocabulary import default_vocabulary
-from tests.data.explore.chromium import NAMES, Browser, browser, executable
 from tests.data.explore.toys import EVIL
+from tests.pages.chromium import NAMES, Browser, executable
 
 pytestmark = pytest.mark.skipif(
     executable() is None, reason=f"no browser is installed ({', '.join(NAMES)})"
@@ -32,12 +31,6 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("page") / "a page.html"
     write_page(path, data)
     return path
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    with browser(tmp_path_factory.mktemp("profile")) as running:
-        yield running
 
 
 SHOWN = "[...document.querySelectorAll('details.task')].map(d => d.dataset.task).sort().join()"

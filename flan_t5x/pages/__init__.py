@@ -1,0 +1,1 @@
+"""Self-contained HTML pages: the shell they stand in, elements, tables, charts. No network."""

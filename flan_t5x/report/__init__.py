@@ -1,0 +1,1 @@
+"""`flan-t5x report`: runs and evaluations as one HTML page."""
