@@ -14,8 +14,11 @@ from flan_t5x.model import head_by_head
 from flan_t5x.model.config import T5Config
 from flan_t5x.model.head_by_head import masked_logits
 from flan_t5x.model.layers import Dense, Dropout, attention_init
+from flan_t5x.parallel.activations import constrain
 
 QUERY_DROPOUT_SITE = 0
+HEADS = ("batch", "length", "heads", "kv")
+"""Names of the dimensions of queries, keys and values."""
 
 
 class KeyValues(NamedTuple):
@@ -129,7 +132,8 @@ class Attention(nnx.Module):
             scale = dropout.scale(QUERY_DROPOUT_SITE, (length, self.num_heads, 1), keys.value.dtype)
             if scale is not None:
                 keys = KeyValues(keys.key, keys.value * scale)
-        query = self.heads(self.query(x))
+        query = constrain(self.heads(self.query(x)), HEADS)
+        keys = KeyValues(constrain(keys.key, HEADS), constrain(keys.value, HEADS))
         mixed = attention_fn(self.kind)(query, keys, bias=bias, mask=mask)
         return self.out(mixed.reshape(*mixed.shape[:2], -1))
 

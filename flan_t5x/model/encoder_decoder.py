@@ -27,9 +27,12 @@ from flan_t5x.model.layers import (
     param,
     segment_mask,
 )
+from flan_t5x.parallel.activations import constrain
 
 Layer = TypeVar("Layer", bound=nnx.Module)
 DropoutKeys = Key[Array, " batch"] | None
+STREAM = ("batch", "length", "embed")
+"""Names of the residual stream's dimensions."""
 
 REMAT_POLICIES: dict[str, Any] = {
     "minimal": jax.checkpoint_policies.checkpoint_dots_with_no_batch_dims,
@@ -56,9 +59,9 @@ class EncoderLayer(nnx.Module):
     ) -> Float[Array, "batch length dim"]:
         y = self.pre_attention_layer_norm(x)
         y = self.attention(y, self.attention.keys(y), bias=bias, mask=mask, dropout=dropout.fold(0))
-        x = x + dropout(y, 1)
+        x = constrain(x + dropout(y, 1), STREAM)
         y = self.mlp(self.pre_mlp_layer_norm(x), dropout.fold(2))
-        return x + dropout(y, 3)
+        return constrain(x + dropout(y, 3), STREAM)
 
 
 class DecoderLayer(nnx.Module):
@@ -85,13 +88,13 @@ class DecoderLayer(nnx.Module):
         x = self.pre_self_attention_layer_norm(y)
         keys = self.self_attention.keys(x)
         x = self.self_attention(x, keys, bias=bias, mask=mask, dropout=dropout.fold(0))
-        y = y + dropout(x, 1)
+        y = constrain(y + dropout(x, 1), STREAM)
         x = self.pre_cross_attention_layer_norm(y)
         keys = self.encoder_decoder_attention.keys(encoded)
         x = self.encoder_decoder_attention(x, keys, mask=cross_mask, dropout=dropout.fold(2))
-        y = y + dropout(x, 3)
+        y = constrain(y + dropout(x, 3), STREAM)
         x = self.mlp(self.pre_mlp_layer_norm(y), dropout.fold(4))
-        return y + dropout(x, 5)
+        return constrain(y + dropout(x, 5), STREAM)
 
     def decode(
         self,
@@ -255,7 +258,8 @@ class EncoderDecoder(nnx.Module):
         """Encodings; without segment ids every non-zero token is one segment."""
         segment_ids = _segments(tokens, segment_ids)
         dropout = Dropout(self.config.dropout_rate, dropout_keys).fold(0)
-        return self.encoder(self.token_embedder(tokens), segment_ids, dropout)
+        x = constrain(self.token_embedder(tokens), STREAM)
+        return self.encoder(x, segment_ids, dropout)
 
     def __call__(
         self,
@@ -279,13 +283,13 @@ class EncoderDecoder(nnx.Module):
         """
         encoded = self.encode(encoder_input_tokens, encoder_segment_ids, dropout_keys=dropout_keys)
         y = self.decoder(
-            self.token_embedder(decoder_input_tokens),
+            constrain(self.token_embedder(decoder_input_tokens), STREAM),
             encoded=encoded,
             segment_ids=_segments(decoder_target_tokens, decoder_segment_ids),
             encoder_segment_ids=_segments(encoder_input_tokens, encoder_segment_ids),
             dropout=Dropout(self.config.dropout_rate, dropout_keys).fold(1),
         )
-        return self.logits(y)
+        return constrain(self.logits(y), ("batch", "length", "vocab"))
 
     def logits(self, y: Float[Array, "batch length dim"]) -> Float[Array, "batch length vocab"]:
         """Output layer, always in float32."""

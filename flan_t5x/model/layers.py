@@ -4,7 +4,8 @@ Dimension names used throughout the model: B batch, L length (Q query, K key), D
 H heads, C head_dim, F mlp_dim, V vocab_size, N layers.
 
 Parameters carry ``logical=(...)``, the names of their dimensions; sharding rules in
-`flan_t5x.parallel` turn them into mesh axes. Nothing in this package knows of a mesh.
+`flan_t5x.parallel` turn them into mesh axes. Activations are named in the same words where their
+sharding has to be said (`constrain`). Nothing in this package knows of a mesh.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from jax.nn import initializers
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from flan_t5x.model.config import T5Config
+from flan_t5x.parallel.activations import constrain
 
 Initializer = Callable[..., jax.Array]
 EXACT = jax.lax.Precision.HIGHEST
@@ -90,7 +92,7 @@ class LayerNorm(nnx.Module):
     """T5's norm: root mean square, no mean, no bias; computed in float32."""
 
     def __init__(self, config: T5Config, *, rngs: nnx.Rngs) -> None:
-        self.scale = param(rngs, initializers.ones, (config.emb_dim,), ("embed",))
+        self.scale = param(rngs, initializers.ones, (config.emb_dim,), ("norm",))
         self.epsilon = config.layer_norm_epsilon
         self.dtype = jnp.dtype(config.dtype)
 
@@ -178,7 +180,8 @@ class GatedMLP(nnx.Module):
     def __call__(
         self, x: Float[Array, "batch length dim"], dropout: Dropout
     ) -> Float[Array, "batch length dim"]:
-        parts = [getattr(self, name)(x) for name in self.names]
+        hidden = ("batch", "length", "mlp")
+        parts = [constrain(getattr(self, name)(x), hidden) for name in self.names]
         scale = dropout.scale(0, (1, parts[0].shape[-1]), parts[0].dtype)
         return self.wo(_gated(self.activations, parts, scale))
 
@@ -224,7 +227,8 @@ class RelativePositionBias(nnx.Module):
         one_hot = jax.nn.one_hot(bucket, self.num_buckets, dtype=jnp.float32)
         # Exact on every device: TPUs would round float32 factors to bfloat16.
         values = jnp.dot(self.rel_embedding[...], one_hot.T, precision=EXACT)  # [H, Q+K-1]
-        return toeplitz(values, queries, keys)[None].astype(self.dtype)
+        bias = toeplitz(values, queries, keys)[None].astype(self.dtype)
+        return constrain(bias, (None, "heads", None, None))
 
 
 def toeplitz(

@@ -44,6 +44,7 @@ class Network:
         model: gives logits from parameters.
         optimizer: Optax transformation.
         mesh: the devices.
+        rules: sharding rules.
         shardings: of the train state.
         abstract: shapes, dtypes and shardings of the train state.
     """
@@ -51,6 +52,7 @@ class Network:
     model: Model
     optimizer: optax.GradientTransformation
     mesh: Mesh
+    rules: Rules
     shardings: TrainState
     abstract: TrainState
 
@@ -88,7 +90,8 @@ def build_network(
     """Shapes and shardings; no memory is taken yet."""
     model = Model(config.for_mesh(mesh))
     shardings = state_shardings(model, optimizer, mesh=mesh, rules=rules)
-    return Network(model, optimizer, mesh, shardings, abstract_state(model, optimizer, shardings))
+    abstract = abstract_state(model, optimizer, shardings)
+    return Network(model, optimizer, mesh, rules, shardings, abstract)
 
 
 def training_tasks(data: DataConfig) -> TaskSet:

@@ -193,6 +193,7 @@ def _train(
         config=run.step,
         mesh=network.mesh,
         shardings=network.shardings,
+        rules=network.rules,
     )
     place = job.BatchPlacer(network.mesh, batch_size=run.batch_size, features=MODEL_FEATURES)
     with contextlib.ExitStack() as stack:

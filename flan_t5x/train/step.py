@@ -15,8 +15,9 @@ from jaxtyping import Array, Float, Int, Key
 from flan_t5x.errors import UserError
 from flan_t5x.model.losses import LossSums, loss_sums
 from flan_t5x.model.model import Model, Params
+from flan_t5x.parallel.activations import activation_sharding
 from flan_t5x.parallel.mesh import BATCH_AXES, batch_divisor
-from flan_t5x.parallel.rules import batch_sharding, replicated
+from flan_t5x.parallel.rules import Rules, batch_sharding, replicated
 from flan_t5x.train.state import TrainState
 
 Batch = Mapping[str, Int[Array, "batch length"]]
@@ -130,11 +131,13 @@ def compile_step(
     config: StepConfig,
     mesh: Mesh,
     shardings: TrainState,
+    rules: Rules,
 ) -> jax.stages.Wrapped:
     """`train_step` under jit, (state, batch) -> (state, metrics); the state is donated."""
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-        return train_step(state, batch, model=model, optimizer=optimizer, config=config)
+        with activation_sharding(mesh, rules):
+            return train_step(state, batch, model=model, optimizer=optimizer, config=config)
 
     return jax.jit(
         step,
