@@ -22,22 +22,22 @@ from flan_t5x.parallel.rules import Rules, partition_spec
 class _Placement(NamedTuple):
     mesh: Mesh
     rules: Rules
-    manual: tuple[str, ...]
+    outside: tuple[str, ...]
 
 
 _PLACEMENT: ContextVar[_Placement | None] = ContextVar("placement", default=None)
 
 
 @contextlib.contextmanager
-def activation_sharding(mesh: Mesh, rules: Rules, *, manual: Sequence[str] = ()) -> Iterator[None]:
+def activation_sharding(mesh: Mesh, rules: Rules, *, outside: Sequence[str] = ()) -> Iterator[None]:
     """Gives `constrain` its meaning while a function is traced.
 
     Args:
         mesh: the devices.
         rules: see `flan_t5x.parallel.rules`.
-        manual: mesh axes over which a `shard_map` around has divided the arrays already.
+        outside: mesh axes of a mapped dimension around (`jax.vmap` with `spmd_axis_name`).
     """
-    token = _PLACEMENT.set(_Placement(mesh, rules, tuple(manual)))
+    token = _PLACEMENT.set(_Placement(mesh, rules, tuple(outside)))
     try:
         yield
     finally:
@@ -57,12 +57,9 @@ def constrain(x: jax.Array, logical: Sequence[str | None]) -> jax.Array:
     placement = _PLACEMENT.get()
     if placement is None or placement.mesh.size == 1:
         return x
-    mesh, rules, manual = placement
+    mesh, rules, outside = placement
     named = "/".join(name or "-" for name in logical)
     spec = partition_spec(
-        logical, x.shape, rules=rules, mesh=mesh, name=f"activation {named}", without=manual
+        logical, x.shape, rules=rules, mesh=mesh, name=f"activation {named}", without=outside
     )
-    if manual:
-        # Inside of a shard_map the mesh of the context knows which axes are left to the compiler.
-        return jax.lax.with_sharding_constraint(x, spec)
     return jax.lax.with_sharding_constraint(x, NamedSharding(mesh, spec))

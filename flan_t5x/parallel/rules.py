@@ -129,7 +129,7 @@ def partition_spec(
         rules: see `RULES`.
         mesh: gives the sizes of the mesh axes.
         name: the parameter's name, for the message.
-        without: mesh axes that are already divided over (inside of a `shard_map`).
+        without: mesh axes that a mapped dimension around the array has (inside of a `vmap`).
 
     Raises:
         UserError: a dimension that its mesh axis does not divide; names parameter, dimension,
