@@ -18,8 +18,19 @@ PACKAGES = {"flan_t5x": ROOT / "flan_t5x", "flan_tasks": ROOT / "tasks"}
 # Each part may import from itself and from these, and everybody from EVERYWHERE.
 EVERYWHERE = {"errors", "files", "flan_t5x"}
 MAY_IMPORT = {
-    "cli": {"bench", "train", "evaluation", "data", "model", "decode", "checkpoint", "parallel"},
+    "cli": {
+        "plan",
+        "bench",
+        "train",
+        "evaluation",
+        "data",
+        "model",
+        "decode",
+        "checkpoint",
+        "parallel",
+    },
     "bench": {"train", "data", "model", "decode", "parallel"},
+    "plan": {"bench", "train", "model", "parallel"},
     "train": {"evaluation", "data", "model", "decode", "checkpoint", "parallel"},
     "evaluation": {"data", "model", "decode", "checkpoint", "parallel"},
     "data": {"parallel"},

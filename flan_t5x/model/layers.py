@@ -124,10 +124,14 @@ class Dense(nnx.Module):
         rngs: nnx.Rngs,
     ) -> None:
         self.kernel = param(rngs, init, shape, logical)
+        self.logical = logical
         self.dtype = jnp.dtype(dtype)
 
     def __call__(self, x: Float[Array, "*batch in"]) -> Float[Array, "*batch out"]:
-        return product(x.astype(self.dtype), self.kernel[...].astype(self.dtype))
+        # Said of the kernel in the dtype of the product, and so of its gradient: what is sharded is
+        # gathered in that dtype, and the gradient scattered where it is summed.
+        kernel = constrain(self.kernel[...].astype(self.dtype), self.logical)
+        return product(x.astype(self.dtype), kernel)
 
 
 @jax.custom_vjp
