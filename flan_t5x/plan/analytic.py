@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
+import optax
 
 from flan_t5x.bench.flops import decoder_flops, encoder_flops, train_flops
+from flan_t5x.model.config import T5Config
 from flan_t5x.model.model import Model
 from flan_t5x.parallel.mesh import MESH_AXES
 from flan_t5x.parallel.rules import Rules, partition_spec, resolve_rules
@@ -50,34 +54,55 @@ def mesh_sizes(job: PlanJob) -> MeshSizes:
     return MeshSizes(dict(zip(MESH_AXES, job.shape(), strict=True)))
 
 
+class _Parameter(NamedTuple):
+    """One parameter and its moments, shapes only."""
+
+    name: str
+    value: jax.ShapeDtypeStruct
+    logical: tuple[str, ...]
+    moments: tuple[jax.ShapeDtypeStruct, ...]
+
+
+@functools.lru_cache(maxsize=8)
+def _parameters(
+    config: T5Config, optimizer: optax.GradientTransformation
+) -> tuple[_Parameter, ...]:
+    """Kept: a search asks for the same model hundreds of times."""
+    model = Model(config)
+    moments: dict[tuple[str, ...], list[Any]] = {}
+    abstract = jax.eval_shape(optimizer.init, model.abstract_params)
+    for path, leaf in jax.tree_util.tree_leaves_with_path(abstract):
+        moments.setdefault(_keys(path), []).append(leaf)
+    flat = jax.tree_util.tree_leaves_with_path(model.abstract_params)
+    named = jax.tree.leaves(model.logical_axes, is_leaf=lambda x: isinstance(x, tuple))
+    return tuple(
+        _Parameter("/".join(_keys(path)), leaf, logical, tuple(moments.get(_keys(path), ())))
+        for (path, leaf), logical in zip(flat, named, strict=True)
+    )
+
+
+def _keys(path: tuple[Any, ...]) -> tuple[str, ...]:
+    return tuple(str(part.key) for part in path if hasattr(part, "key"))
+
+
 def state_bytes(job: PlanJob) -> tuple[int, int]:
     """Bytes of parameters and of the optimizer's state on a chip, by arithmetic.
 
     A moment without a dimension of its parameter is divided as the rest of it.
     """
-    model = Model(job.config)
     mesh: Any = mesh_sizes(job)
     rules = resolve_rules(job.rules)
     parameters = 0
     optimizer = 0
-    moments: dict[tuple[str, ...], list[Any]] = {}
-    abstract = jax.eval_shape(job.optimizer.init, model.abstract_params)
-    for path, leaf in jax.tree_util.tree_leaves_with_path(abstract):
-        keys = tuple(str(getattr(p, "key", "")) for p in path)
-        moments.setdefault(tuple(k for k in keys if k), []).append(leaf)
-    flat = jax.tree_util.tree_leaves_with_path(model.abstract_params)
-    named = jax.tree.leaves(model.logical_axes, is_leaf=lambda x: isinstance(x, tuple))
-    for (path, leaf), logical in zip(flat, named, strict=True):
-        keys = tuple(str(getattr(p, "key", "")) for p in path)
-        spec = partition_spec(logical, leaf.shape, rules=rules, mesh=mesh, name="/".join(keys))
+    plain = dataclasses.replace(job.config, remat_policy="none")
+    for name, leaf, logical, moments in _parameters(plain, job.optimizer):
+        spec = partition_spec(logical, leaf.shape, rules=rules, mesh=mesh, name=name)
         parts = [math.prod(mesh.shape[a] for a in _tuple(entry)) for entry in spec]
         shard = [n // p for n, p in zip(leaf.shape, parts, strict=True)]
         parameters += math.prod(shard) * leaf.dtype.itemsize
-        for moment in moments.get(keys, []):
-            optimizer += _moment(moment, leaf.shape, shard)
-    return parameters * job.tpu.devices // job.tpu.chips, optimizer * (
-        job.tpu.devices // job.tpu.chips
-    )
+        optimizer += sum(_moment(moment, leaf.shape, shard) for moment in moments)
+    halves = job.tpu.devices // job.tpu.chips
+    return parameters * halves, optimizer * halves
 
 
 def kept_bytes(job: PlanJob) -> int:
@@ -117,7 +142,9 @@ def step_flops(job: PlanJob) -> float:
     forward += decoder_flops(c, batch=job.batch, inputs=job.inputs, targets=job.targets)
     head = 2 * c.emb_dim * c.vocab_size * job.batch * job.targets
     if c.remat_policy == "full":
-        again = forward - head
+        # All but the head and each layer's last product, whose result nothing in the layer needs.
+        tokens = c.num_encoder_layers * job.inputs + c.num_decoder_layers * job.targets
+        again = forward - head - 2 * c.mlp_dim * c.emb_dim * tokens * job.batch
     elif c.remat_policy != "none":
         pairs = c.num_encoder_layers * job.inputs**2
         pairs += c.num_decoder_layers * job.targets * (job.targets + job.inputs)
