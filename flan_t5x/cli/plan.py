@@ -35,6 +35,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--finalists", type=int, default=3, metavar="N", help="compiled by --search (default 3)"
     )
+    parser.add_argument(
+        "--weak_scaling",
+        action="store_true",
+        help="the same rows a chip on 8 to 4,096 chips of this kind, by arithmetic, as a table",
+    )
     add_run_flags(parser)
 
 
@@ -64,11 +69,19 @@ def run(options: argparse.Namespace) -> int:
         bindings=parse_bindings(options.gin_bindings),
         search_paths=options.gin_search_paths,
     )
-    if not options.analytic:
+    if not options.analytic and not options.weak_scaling:
         require_libtpu()
     job = recipe_job(
-        configuration.arguments(), tpu=tpu, slices=options.slices, any_mesh=options.search
+        configuration.arguments(),
+        tpu=tpu,
+        slices=options.slices,
+        any_mesh=options.search or options.weak_scaling,
     )
+    if options.weak_scaling:
+        from flan_t5x.plan.scaling import scaling_table, weak_scaling
+
+        print(scaling_table(weak_scaling(job)))
+        return 0
     cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "flan_t5x" / "plans"
     if options.search:
         finalists = 0 if options.analytic else options.finalists

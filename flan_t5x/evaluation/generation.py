@@ -12,8 +12,9 @@ from jax.sharding import Mesh
 
 from flan_t5x.decode.sampling import Decoded, Sampling, decode
 from flan_t5x.model.model import Model, Params
-from flan_t5x.parallel.mesh import batch_divisor
-from flan_t5x.parallel.rules import batch_sharding, replicated
+from flan_t5x.parallel.activations import activation_sharding
+from flan_t5x.parallel.mesh import BATCH_AXES, batch_divisor
+from flan_t5x.parallel.rules import Rules, batch_axes, batch_sharding, replicated
 
 BatchProgress = Callable[[int, int], None]
 """Told (prompts done, prompts in all)."""
@@ -52,25 +53,29 @@ class Generator:
         max_input_length: int,
         max_decode_length: int,
         sampling: Sampling | None = None,
+        rules: Rules = (),
     ) -> None:
-        parts = batch_divisor(mesh)
+        # With rules, they say how activations lie: rows, and positions of long prompts too.
+        axes = batch_axes(rules) if rules else BATCH_AXES
+        parts = batch_divisor(mesh, axes)
         self.batch_size = -(-batch_size // parts) * parts
         self.max_decode_length = max_decode_length
         self.buckets = length_buckets(max_input_length)
-        self._mesh = mesh
+        self._sharding = batch_sharding(mesh, axes)
         self._compiled = 0
         self._sampling = sampling or Sampling()
 
         def run(params: Params, tokens: jax.Array, keys: jax.Array | None) -> Decoded:
             self._compiled += 1  # runs once per traced shape
-            return decode(
-                model,
-                params,
-                tokens,
-                max_length=max_decode_length,
-                sampling=self._sampling,
-                keys=keys,
-            )
+            with activation_sharding(mesh, rules):
+                return decode(
+                    model,
+                    params,
+                    tokens,
+                    max_length=max_decode_length,
+                    sampling=self._sampling,
+                    keys=keys,
+                )
 
         self._run = jax.jit(run, out_shardings=replicated(mesh))
 
@@ -143,8 +148,9 @@ class Generator:
             if len(prompt) > length:
                 kept = np.concatenate([prompt[: length - 1], prompt[-1:]])
             batch[row, : len(kept)] = kept
-        sharding = batch_sharding(self._mesh)
-        placed = jax.make_array_from_callback(batch.shape, sharding, lambda index: batch[index])
+        placed = jax.make_array_from_callback(
+            batch.shape, self._sharding, lambda index: batch[index]
+        )
         keys = None
         if self._sampling.temperature > 0.0:
             numbers = np.zeros(self.batch_size, np.uint32)

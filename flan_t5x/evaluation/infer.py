@@ -108,6 +108,7 @@ def infer(
     generator = Generator(
         loaded.model,
         mesh=loaded.mesh,
+        rules=loaded.rules,
         batch_size=batch_size,
         max_input_length=max_input_length,
         max_decode_length=max_decode_length,

@@ -28,6 +28,7 @@ class LoadedModel:
         model: gives logits from parameters.
         params: on the mesh.
         mesh: the devices.
+        rules: sharding rules.
         vocabulary: of prompts and answers.
         checkpoint: where the parameters came from, a model_dir resolved to its best step.
         fingerprint: hex digest of the parameters' names, shapes and first values: tells
@@ -37,6 +38,7 @@ class LoadedModel:
     model: Model
     params: Params
     mesh: Mesh
+    rules: Rules
     vocabulary: Vocabulary
     checkpoint: str
     fingerprint: str
@@ -68,8 +70,9 @@ def load_model(
     found = resolve_vocabulary(vocabulary)
     config.check_vocabulary(found.size, name=vocabulary)
     model = Model(config.for_mesh(device_mesh))
+    rules = resolve_rules(rules)
     shardings = param_shardings(
-        model.abstract_params, model.logical_axes, rules=resolve_rules(rules), mesh=device_mesh
+        model.abstract_params, model.logical_axes, rules=rules, mesh=device_mesh
     )
     checkpoint = locate(checkpoint_path)
     params = load_initial(
@@ -77,7 +80,7 @@ def load_model(
     )
     digest = _fingerprint(params)
     placed = place_params(params, shardings)
-    return LoadedModel(model, placed, device_mesh, found, checkpoint, digest)
+    return LoadedModel(model, placed, device_mesh, rules, found, checkpoint, digest)
 
 
 def _fingerprint(params: Params) -> str:

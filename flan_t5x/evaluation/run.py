@@ -106,6 +106,7 @@ def evaluate(
     generator = Generator(
         loaded.model,
         mesh=loaded.mesh,
+        rules=loaded.rules,
         batch_size=batch_size,
         max_input_length=max_input_length or task_feature_lengths["inputs"],
         max_decode_length=max_decode_length or task_feature_lengths["targets"],

@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Bool, Float, Int
 
 from flan_t5x.errors import UserError, nearest
@@ -17,6 +18,9 @@ from flan_t5x.model.layers import Dense, Dropout, attention_init
 from flan_t5x.parallel.activations import constrain
 
 QUERY_DROPOUT_SITE = 0
+QKV_PROJ = ("query_proj", "key_proj", "value_proj")
+OUT_PROJ = "out_proj"
+"""Names of products, for remat policies."""
 HEADS = ("batch", "length", "heads", "kv")
 """Names of the dimensions of queries, keys and values."""
 
@@ -110,7 +114,11 @@ class Attention(nnx.Module):
 
     def keys(self, x: Float[Array, "batch length dim"]) -> KeyValues:
         """Keys and values of x."""
-        return KeyValues(self.heads(self.key(x)), self.heads(self.value(x)))
+        _, key, value = QKV_PROJ
+        return KeyValues(
+            self.heads(checkpoint_name(self.key(x), key)),
+            self.heads(checkpoint_name(self.value(x), value)),
+        )
 
     def __call__(
         self,
@@ -132,10 +140,11 @@ class Attention(nnx.Module):
             scale = dropout.scale(QUERY_DROPOUT_SITE, (length, self.num_heads, 1), keys.value.dtype)
             if scale is not None:
                 keys = KeyValues(keys.key, keys.value * scale)
-        query = constrain(self.heads(self.query(x)), HEADS)
+        query = checkpoint_name(self.query(x), QKV_PROJ[0])
+        query = constrain(self.heads(query), HEADS)
         keys = KeyValues(constrain(keys.key, HEADS), constrain(keys.value, HEADS))
         mixed = attention_fn(self.kind)(query, keys, bias=bias, mask=mask)
-        return self.out(mixed.reshape(*mixed.shape[:2], -1))
+        return checkpoint_name(self.out(mixed.reshape(*mixed.shape[:2], -1)), OUT_PROJ)
 
     def decode(
         self,

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from flan_t5x.model.attention import Attention, KeyValues
+from flan_t5x.model.attention import OUT_PROJ, QKV_PROJ, Attention, KeyValues
 from flan_t5x.model.config import T5Config
 from flan_t5x.model.layers import (
     Dense,
@@ -36,6 +36,8 @@ STREAM = ("batch", "length", "embed")
 
 REMAT_POLICIES: dict[str, Any] = {
     "minimal": jax.checkpoint_policies.checkpoint_dots_with_no_batch_dims,
+    "save_dot_except_mlp": jax.checkpoint_policies.save_only_these_names(*QKV_PROJ, OUT_PROJ),
+    "save_qkv_proj": jax.checkpoint_policies.save_only_these_names(*QKV_PROJ),
     "full": None,
 }
 

@@ -182,9 +182,14 @@ def param_shardings(
     return jax.tree_util.tree_map_with_path(leaf, abstract, logical_axes)
 
 
-def batch_sharding(mesh: Mesh) -> NamedSharding:
-    """Rows divided over `BATCH_AXES`, everything else whole."""
-    return NamedSharding(mesh, PartitionSpec(BATCH_AXES))
+def batch_axes(rules: Rules) -> tuple[str, ...]:
+    """Mesh axes over which rules divide the rows of a batch."""
+    return next((_names(target) for axis, target in rules if axis == "batch"), ())
+
+
+def batch_sharding(mesh: Mesh, axes: Sequence[str] = BATCH_AXES) -> NamedSharding:
+    """Rows divided over `axes`, everything else whole."""
+    return NamedSharding(mesh, PartitionSpec(tuple(axes)))
 
 
 def replicated(mesh: Mesh) -> NamedSharding:

@@ -119,9 +119,10 @@ def kept_bytes(job: PlanJob) -> int:
     policy = c.remat_policy
     divided = len(c.mlp_activations) * c.mlp_dim if policy in ("minimal", "none") else 0
     attention = 3 * c.joined_kv if policy != "full" else 0
-    outputs = c.emb_dim if policy in ("minimal", "none") else 0
-    encoder = c.emb_dim + 2 * outputs + (attention + divided) / tensor
-    decoder = c.emb_dim + 3 * outputs + (2 * attention + divided) / tensor
+    joined = c.emb_dim if policy not in ("save_qkv_proj", "full") else 0
+    last = c.emb_dim if policy in ("minimal", "none") else 0
+    encoder = c.emb_dim + joined + last + (attention + divided) / tensor
+    decoder = c.emb_dim + 2 * joined + last + (2 * attention + divided) / tensor
     kept = c.num_encoder_layers * job.inputs * encoder
     kept += c.num_decoder_layers * (job.targets * decoder)
     if policy == "none":
@@ -146,9 +147,16 @@ def step_flops(job: PlanJob) -> float:
         tokens = c.num_encoder_layers * job.inputs + c.num_decoder_layers * job.targets
         again = forward - head - 2 * c.mlp_dim * c.emb_dim * tokens * job.batch
     elif c.remat_policy != "none":
+        tokens = c.num_encoder_layers * job.inputs + c.num_decoder_layers * job.targets
         pairs = c.num_encoder_layers * job.inputs**2
         pairs += c.num_decoder_layers * job.targets * (job.targets + job.inputs)
         again = 2 * pairs * c.joined_kv * job.batch  # queries with keys
+        if c.remat_policy != "minimal":
+            again += 2 * len(c.mlp_activations) * c.mlp_dim * c.emb_dim * tokens * job.batch
+        if c.remat_policy == "save_qkv_proj":
+            joining = tokens + c.num_decoder_layers * job.targets
+            again += 2 * pairs * c.joined_kv * job.batch
+            again += 2 * c.joined_kv * c.emb_dim * joining * job.batch
     return (model + again) / job.chips
 
 

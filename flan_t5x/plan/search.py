@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import get_args
 
 from flan_t5x.errors import UserError
+from flan_t5x.model.config import RematPolicy
 from flan_t5x.plan.job import PlanJob
 from flan_t5x.plan.plan import Plan, analytic_plan, compiled_plan
 from flan_t5x.plan.report import fits
@@ -25,7 +27,7 @@ def candidates(job: PlanJob) -> Iterator[PlanJob]:
             mesh = {"slice": job.slices, "data": data, "fsdp": fsdp, "tensor": tensor}
             names = ("fsdp",) if tensor == 1 else ("fsdp_tensor", "fsdp_tensor_sequence")
             for rules in ("data_parallel",) if tensor == fsdp == 1 else names:
-                for remat in ("none", "minimal", "full"):
+                for remat in get_args(RematPolicy):
                     for micro in (1, 2, 4, 8):
                         config = dataclasses.replace(job.config, remat_policy=remat)
                         step = dataclasses.replace(job.step, num_microbatches=micro)

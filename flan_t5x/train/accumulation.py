@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from flan_t5x.parallel.activations import activation_sharding
-from flan_t5x.parallel.rules import Rules
+from flan_t5x.parallel.rules import Rules, batch_axes
 
 Sums = TypeVar("Sums")
 REPLICA_AXES = ("slice", "data")
@@ -47,10 +47,7 @@ class Layout:
         for sharding in jax.tree.leaves(self.params):
             for entry in sharding.spec:
                 used |= {entry} if isinstance(entry, str) else set(entry or ())
-        batch: set[str] = set()
-        for axis, target in self.rules:
-            if axis == "batch":
-                batch |= {target} if isinstance(target, str) else set(target or ())
+        batch = set(batch_axes(self.rules))
         names = [name for name in REPLICA_AXES if name in batch - used]
         return tuple(name for name in names if self.mesh.shape[name] > 1)
 

@@ -203,6 +203,7 @@ def make_generator(network: Network, data: DataConfig, evaluation: EvalConfig) -
     return Generator(
         network.model,
         mesh=network.mesh,
+        rules=network.rules,
         batch_size=evaluation.batch_size,
         max_input_length=evaluation.max_input_length or lengths["inputs"],
         max_decode_length=evaluation.max_decode_length or lengths["targets"],

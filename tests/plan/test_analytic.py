@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import get_args
 
 import jax
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 from flan_t5x.bench.flops import train_flops
 from flan_t5x.errors import UserError
+from flan_t5x.model.config import RematPolicy
 from flan_t5x.parallel.tpu import parse_slice
 from flan_t5x.plan import analytic
 from flan_t5x.plan.flops import traced_flops
@@ -17,6 +19,7 @@ from flan_t5x.plan.hlo import Collective
 from flan_t5x.plan.plan import analytic_plan
 from flan_t5x.plan.report import as_json, as_text
 from flan_t5x.plan.roofline import collective_seconds
+from flan_t5x.plan.scaling import weak_scaling
 from flan_t5x.plan.search import search
 from tests.plan.jobs import small_job
 
@@ -46,8 +49,9 @@ def test_parameter_bytes_are_the_count_over_the_shards() -> None:
     assert parameters == pytest.approx(4 * job.config.num_parameters() / 8, rel=0.02)
 
 
-@pytest.mark.parametrize("remat", ["none", "minimal", "full"])
-@pytest.mark.parametrize("micro", [1, 2])
+@pytest.mark.parametrize(
+    ("remat", "micro"), [("none", 1), ("none", 2), *((p, 1) for p in get_args(RematPolicy)[1:])]
+)
 def test_flops_of_the_traced_step(remat: str, micro: int) -> None:
     step = small_job().step
     step = type(step)(num_microbatches=micro)
@@ -108,3 +112,13 @@ def test_search_finds_a_plan_that_fits_and_is_no_slower(tmp_path) -> None:  # ty
 def test_search_says_when_nothing_fits(tmp_path) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(UserError, match="nothing fits: 3 rows"):
         search(small_job(batch=3), finalists=0, cache_dir=tmp_path, say=print)
+
+
+def test_weak_scaling_keeps_the_rows_a_chip() -> None:
+    points = weak_scaling(small_job(tpu="v5p-16", config={"emb_dim": 256}), largest=1024)
+    assert [point.job.chips for point in points] == [8, 16, 32, 64, 128, 256, 512, 1024]
+    assert all(point.job.batch == point.job.chips for point in points)
+    assert points[0].efficiency == 1.0
+    rates = [p.job.tokens / p.job.chips / p.plan.seconds.step for p in points]
+    for point, rate in zip(points, rates, strict=True):
+        assert point.efficiency == pytest.approx(rate / rates[0])
