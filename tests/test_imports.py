@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "cli": {
         "bench",
         "report",
+        "plan",
         "train",
         "evaluation",
         "data",
@@ -31,6 +32,7 @@ MAY_IMPORT = {
     },
     "report": {"train", "evaluation", "data", "pages"},
     "bench": {"train", "data", "model", "decode", "parallel"},
+    "plan": {"bench", "train", "model", "parallel"},
     "train": {"evaluation", "data", "model", "decode", "checkpoint", "parallel"},
     "evaluation": {"data", "model", "decode", "checkpoint", "parallel"},
     "data": {"parallel", "pages"},

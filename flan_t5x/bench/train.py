@@ -30,9 +30,8 @@ class TrainStep:
         mesh = make_mesh(workload.mesh)
         check_batch(workload.batch, mesh=mesh, num_microbatches=workload.step.num_microbatches)
         model, optimizer = Model(workload.config), workload.optimizer
-        shardings = state_shardings(
-            model, optimizer, mesh=mesh, rules=resolve_rules(workload.rules)
-        )
+        rules = resolve_rules(workload.rules)
+        shardings = state_shardings(model, optimizer, mesh=mesh, rules=rules)
 
         def start(key: jax.Array) -> Any:
             return create_state(model.init(key), optimizer)
@@ -41,7 +40,9 @@ class TrainStep:
         arrays = packed_batch(workload)
         batch = {name: arrays[name] for name in MODEL_FEATURES}
         self._batch = jax.device_put(batch, batch_sharding(mesh))
-        step = compile_step(model, optimizer, config=workload.step, mesh=mesh, shardings=shardings)
+        step = compile_step(
+            model, optimizer, config=workload.step, mesh=mesh, shardings=shardings, rules=rules
+        )
         begin = time.perf_counter()
         self._step = step.lower(self._state, self._batch).compile()
         self.compile_seconds = time.perf_counter() - begin

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import flan_t5x
-from flan_t5x.cli import bench, cache, convert, data, eval, infer, report, tasks, train
+from flan_t5x.cli import bench, cache, convert, data, eval, infer, plan, report, tasks, train
 from flan_t5x.cli.gin_flags import short_flags_to_long
 from flan_t5x.errors import UserError, nearest
 
@@ -21,6 +21,7 @@ COMMANDS = {
     "report": report,
     "convert": convert,
     "bench": bench,
+    "plan": plan,
 }
 
 

@@ -14,8 +14,9 @@ from flan_t5x.decode.continuations import Decoding, check_samples, continuations
 from flan_t5x.decode.sampling import Samples, Sampling
 from flan_t5x.evaluation.buckets import MAX_BATCH_TOKENS, Buckets
 from flan_t5x.model.model import Model, Params
-from flan_t5x.parallel.mesh import batch_divisor
-from flan_t5x.parallel.rules import batch_sharding, replicated
+from flan_t5x.parallel.activations import activation_sharding
+from flan_t5x.parallel.mesh import BATCH_AXES, batch_divisor
+from flan_t5x.parallel.rules import Rules, batch_axes, batch_sharding, replicated
 
 BatchProgress = Callable[[int, int], None]
 """Told (prompts done, prompts in all)."""
@@ -78,18 +79,21 @@ class Generator:
         decoding: Decoding | None = None,
         num_samples: int = 1,
         max_batch_tokens: int = MAX_BATCH_TOKENS,
+        rules: Rules = (),
     ) -> None:
         decoding = decoding or Sampling()
         check_samples(decoding, num_samples)
         self.num_samples = num_samples
         self.max_decode_length = max_decode_length
+        # With rules, they say how activations lie: rows, and positions of long prompts too.
+        axes = batch_axes(rules) if rules else BATCH_AXES
         self.buckets = Buckets(
             max_input_length,
             batch_size=max(1, batch_size // num_samples),
             max_batch_tokens=max_batch_tokens,
-            parts=batch_divisor(mesh),
+            parts=batch_divisor(mesh, axes),
         )
-        self._mesh = mesh
+        self._sharding = batch_sharding(mesh, axes)
         self.compilations = 0
 
         def run(params: Params, tokens: jax.Array, numbers: jax.Array, seed: jax.Array) -> Samples:
@@ -98,15 +102,16 @@ class Generator:
             if isinstance(decoding, Sampling) and decoding.temperature > 0.0:
                 key = jax.random.wrap_key_data(seed)
                 keys = jax.vmap(jax.random.fold_in, (None, 0))(key, numbers)
-            return continuations(
-                model,
-                params,
-                tokens,
-                max_length=max_decode_length,
-                decoding=decoding,
-                samples=num_samples,
-                keys=keys,
-            )
+            with activation_sharding(mesh, rules):
+                return continuations(
+                    model,
+                    params,
+                    tokens,
+                    max_length=max_decode_length,
+                    decoding=decoding,
+                    samples=num_samples,
+                    keys=keys,
+                )
 
         self._run = jax.jit(run, out_shardings=replicated(mesh))
 
@@ -182,8 +187,9 @@ class Generator:
         self, params: Params, prompts: Sequence[np.ndarray], ids: np.ndarray, seed: int
     ) -> Samples:
         batch = self.buckets.pad(prompts)
-        sharding = batch_sharding(self._mesh)
-        placed = jax.make_array_from_callback(batch.shape, sharding, lambda index: batch[index])
+        placed = jax.make_array_from_callback(
+            batch.shape, self._sharding, lambda index: batch[index]
+        )
         # NumPy arrays: the same on every process.
         numbers = np.zeros(len(batch), np.uint32)
         numbers[: len(ids)] = ids

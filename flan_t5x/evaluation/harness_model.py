@@ -69,7 +69,7 @@ class FlanT5X(LM):
         del max_batch_size, device
         # The harness writes 1 where the user writes nothing.
         asked = int(batch_size) if str(batch_size).isdecimal() else 1
-        self._batching = {
+        self._batching: dict[str, Any] = {
             "batch_size": asked if asked > 1 else 256,
             "max_input_length": max_length,
             "max_batch_tokens": max_batch_tokens,

@@ -117,6 +117,7 @@ def infer(
     generator = Generator(
         loaded.model,
         mesh=loaded.mesh,
+        rules=loaded.rules,
         batch_size=min(batch_size, scan.rows),
         max_batch_tokens=max_batch_tokens,
         max_input_length=max_input_length,

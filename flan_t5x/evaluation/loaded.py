@@ -28,6 +28,7 @@ class LoadedModel:
         config: the sizes.
         mesh: the devices.
         shardings: of `params`.
+        rules: sharding rules.
         vocabulary: of prompts and answers.
         checkpoint: where the parameters came from, a model_dir resolved to its best step.
         fingerprint: hex digest of the parameters' names, shapes and first values: tells
@@ -39,6 +40,7 @@ class LoadedModel:
     config: T5Config
     mesh: Mesh
     shardings: Any
+    rules: Rules
     vocabulary: Vocabulary
     checkpoint: str
     fingerprint: str
@@ -90,8 +92,9 @@ def load_model(
     found = resolve_vocabulary(vocabulary)
     config.check_vocabulary(found.size, name=vocabulary)
     model = Model(config.for_mesh(device_mesh))
+    rules = resolve_rules(rules)
     shardings = param_shardings(
-        model.abstract_params, model.logical_axes, rules=resolve_rules(rules), mesh=device_mesh
+        model.abstract_params, model.logical_axes, rules=rules, mesh=device_mesh
     )
-    empty = LoadedModel(model, {}, config, device_mesh, shardings, found, "", "")
+    empty = LoadedModel(model, {}, config, device_mesh, shardings, rules, found, "", "")
     return empty.reload(checkpoint_path)

@@ -163,6 +163,7 @@ def make_generator(loaded: LoadedModel, method: Method, *, prompts: int) -> Gene
     return Generator(
         loaded.model,
         mesh=loaded.mesh,
+        rules=loaded.rules,
         batch_size=min(method.batch_size, prompts * method.num_samples),
         max_input_length=method.max_input_length,
         max_decode_length=method.max_decode_length,

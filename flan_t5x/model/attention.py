@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Bool, Float, Int
 
 from flan_t5x.errors import UserError, nearest
@@ -14,8 +15,14 @@ from flan_t5x.model import head_by_head
 from flan_t5x.model.config import T5Config
 from flan_t5x.model.head_by_head import masked_logits
 from flan_t5x.model.layers import NO_DROPOUT, Dense, Dropout, attention_init
+from flan_t5x.parallel.activations import constrain
 
 QUERY_DROPOUT_SITE = 0
+QKV_PROJ = ("query_proj", "key_proj", "value_proj")
+OUT_PROJ = "out_proj"
+"""Names of products, for remat policies."""
+HEADS = ("batch", "length", "heads", "kv")
+"""Names of the dimensions of queries, keys and values."""
 
 
 class KeyValues(NamedTuple):
@@ -107,7 +114,9 @@ class Attention(nnx.Module):
 
     def keys(self, x: Float[Array, "batch length dim"], dropout: Dropout = NO_DROPOUT) -> KeyValues:
         """Keys and values of x."""
-        key, value = self.key(x, dropout, 1), self.value(x, dropout, 2)
+        _, key_name, value_name = QKV_PROJ
+        key = checkpoint_name(self.key(x, dropout, 1), key_name)
+        value = checkpoint_name(self.value(x, dropout, 2), value_name)
         return KeyValues(self.heads(key), self.heads(value))
 
     def __call__(
@@ -129,9 +138,11 @@ class Attention(nnx.Module):
         scale = dropout.scale(QUERY_DROPOUT_SITE, (length, self.num_heads, 1), keys.value.dtype)
         if scale is not None:
             keys = KeyValues(keys.key, keys.value * scale)
-        query = self.heads(self.query(x, dropout, 3))
+        query = checkpoint_name(self.query(x, dropout, 3), QKV_PROJ[0])
+        query = constrain(self.heads(query), HEADS)
+        keys = KeyValues(constrain(keys.key, HEADS), constrain(keys.value, HEADS))
         mixed = attention_fn(self.kind)(query, keys, bias=bias, mask=mask)
-        return self.out(mixed.reshape(*mixed.shape[:2], -1), dropout, 4)
+        return checkpoint_name(self.out(mixed.reshape(*mixed.shape[:2], -1), dropout, 4), OUT_PROJ)
 
     def decode(
         self,

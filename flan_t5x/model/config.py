@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from flan_t5x.errors import UserError, nearest, require_count
 
 if TYPE_CHECKING:
     from jax.sharding import Mesh
 
-RematPolicy = Literal["none", "minimal", "full"]
+RematPolicy = Literal["none", "minimal", "save_dot_except_mlp", "save_qkv_proj", "full"]
 
 KERNELS = ("query", "key", "value", "out", "wi", "wi_0", "wi_1", "wo")
 """Names of the matrices of a layer; with two activations ``wi_0`` and ``wi_1`` replace ``wi``."""
@@ -78,8 +78,10 @@ class T5Config:
         relpos_max_distance: distance from which one bucket serves all.
         layer_norm_epsilon: added to the mean square.
         unroll_layers: how many layers a scan step holds; 0 means all (straight-line code).
-        remat_policy: what the backward pass recomputes: "none", "minimal" (keep matmul
-            outputs), "full" (keep only layer inputs).
+        remat_policy: what the forward pass keeps of a layer besides its input, from most to
+            least: "none" (recompute nothing), "minimal" (keep the outputs of all products with
+            weights), "save_dot_except_mlp" (only attention's four), "save_qkv_proj" (only
+            queries, keys and values), "full" (nothing: all is recomputed).
         attention: kind of attention function in `flan_t5x.model.attention.ATTENTION`; "auto"
             takes what suits the devices (`for_devices`).
         unroll_decode: whether decoding runs its layers as straight-line code (faster on a CPU;
@@ -126,10 +128,10 @@ class T5Config:
             )
         if self.dtype not in ("float32", "bfloat16"):
             raise UserError(f"T5Config.dtype = {self.dtype!r}: use 'float32' or 'bfloat16'")
-        if self.remat_policy not in ("none", "minimal", "full"):
-            raise UserError(
-                f"T5Config.remat_policy = {self.remat_policy!r}: use 'none', 'minimal' or 'full'"
-            )
+        if self.remat_policy not in get_args(RematPolicy):
+            policies = get_args(RematPolicy)
+            hint = nearest(str(self.remat_policy), policies) or f"use one of {policies}"
+            raise UserError(f"T5Config.remat_policy = {self.remat_policy!r}: {hint}")
         known = ("gelu", "relu", "silu", "linear")
         if not 1 <= len(self.mlp_activations) <= 2 or set(self.mlp_activations) - set(known):
             raise UserError(

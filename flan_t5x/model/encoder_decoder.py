@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from flan_t5x.model.attention import Attention, KeyValues
+from flan_t5x.model.attention import OUT_PROJ, QKV_PROJ, Attention, KeyValues
 from flan_t5x.model.config import T5Config
 from flan_t5x.model.layers import (
     Dense,
@@ -27,12 +27,17 @@ from flan_t5x.model.layers import (
     param,
     segment_mask,
 )
+from flan_t5x.parallel.activations import constrain
 
 Layer = TypeVar("Layer", bound=nnx.Module)
 DropoutKeys = Key[Array, " batch"] | None
+STREAM = ("batch", "length", "embed")
+"""Names of the residual stream's dimensions."""
 
 REMAT_POLICIES: dict[str, Any] = {
     "minimal": jax.checkpoint_policies.checkpoint_dots_with_no_batch_dims,
+    "save_dot_except_mlp": jax.checkpoint_policies.save_only_these_names(*QKV_PROJ, OUT_PROJ),
+    "save_qkv_proj": jax.checkpoint_policies.save_only_these_names(*QKV_PROJ),
     "full": None,
 }
 
@@ -57,9 +62,9 @@ class EncoderLayer(nnx.Module):
         y = self.pre_attention_layer_norm(x)
         inner = dropout.fold(0)
         y = self.attention(y, self.attention.keys(y, inner), bias=bias, mask=mask, dropout=inner)
-        x = x + dropout(y, 1)
+        x = constrain(x + dropout(y, 1), STREAM)
         y = self.mlp(self.pre_mlp_layer_norm(x), dropout.fold(2))
-        return x + dropout(y, 3)
+        return constrain(x + dropout(y, 3), STREAM)
 
 
 class DecoderLayer(nnx.Module):
@@ -87,14 +92,14 @@ class DecoderLayer(nnx.Module):
         inner = dropout.fold(0)
         keys = self.self_attention.keys(x, inner)
         x = self.self_attention(x, keys, bias=bias, mask=mask, dropout=inner)
-        y = y + dropout(x, 1)
+        y = constrain(y + dropout(x, 1), STREAM)
         x = self.pre_cross_attention_layer_norm(y)
         inner = dropout.fold(2)
         keys = self.encoder_decoder_attention.keys(encoded, inner)
         x = self.encoder_decoder_attention(x, keys, mask=cross_mask, dropout=inner)
-        y = y + dropout(x, 3)
+        y = constrain(y + dropout(x, 3), STREAM)
         x = self.mlp(self.pre_mlp_layer_norm(y), dropout.fold(4))
-        return y + dropout(x, 5)
+        return constrain(y + dropout(x, 5), STREAM)
 
     def decode(
         self,
@@ -269,7 +274,8 @@ class EncoderDecoder(nnx.Module):
         """Encodings; without segment ids every non-zero token is one segment."""
         segment_ids = _segments(tokens, segment_ids)
         dropout = Dropout(self.config.dropout_rate, dropout_keys).fold(0)
-        return self.encoder(self.token_embedder(tokens), segment_ids, dropout)
+        x = constrain(self.token_embedder(tokens), STREAM)
+        return self.encoder(x, segment_ids, dropout)
 
     def __call__(
         self,
@@ -293,13 +299,13 @@ class EncoderDecoder(nnx.Module):
         """
         encoded = self.encode(encoder_input_tokens, encoder_segment_ids, dropout_keys=dropout_keys)
         y = self.decoder(
-            self.token_embedder(decoder_input_tokens),
+            constrain(self.token_embedder(decoder_input_tokens), STREAM),
             encoded=encoded,
             segment_ids=_segments(decoder_target_tokens, decoder_segment_ids),
             encoder_segment_ids=_segments(encoder_input_tokens, encoder_segment_ids),
             dropout=Dropout(self.config.dropout_rate, dropout_keys).fold(1),
         )
-        return self.logits(y)
+        return constrain(self.logits(y), ("batch", "length", "vocab"))
 
     def logits(self, y: Float[Array, "batch length dim"]) -> Float[Array, "batch length vocab"]:
         """Output layer, always in float32."""

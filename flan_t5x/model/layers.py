@@ -4,7 +4,8 @@ Dimension names used throughout the model: B batch, L length (Q query, K key), D
 H heads, C head_dim, F mlp_dim, V vocab_size, N layers.
 
 Parameters carry ``logical=(...)``, the names of their dimensions; sharding rules in
-`flan_t5x.parallel` turn them into mesh axes. Nothing in this package knows of a mesh.
+`flan_t5x.parallel` turn them into mesh axes. Activations are named in the same words where their
+sharding has to be said (`constrain`). Nothing in this package knows of a mesh.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from jax.nn import initializers
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from flan_t5x.model.config import LoraConfig, T5Config
+from flan_t5x.parallel.activations import constrain
 
 Initializer = Callable[..., jax.Array]
 EXACT = jax.lax.Precision.HIGHEST
@@ -93,7 +95,7 @@ class LayerNorm(nnx.Module):
     """T5's norm: root mean square, no mean, no bias; computed in float32."""
 
     def __init__(self, config: T5Config, *, rngs: nnx.Rngs) -> None:
-        self.scale = param(rngs, initializers.ones, (config.emb_dim,), ("embed",))
+        self.scale = param(rngs, initializers.ones, (config.emb_dim,), ("norm",))
         self.epsilon = config.layer_norm_epsilon
         self.dtype = jnp.dtype(config.dtype)
 
@@ -133,14 +135,18 @@ class Dense(nnx.Module):
         rngs: nnx.Rngs,
     ) -> None:
         self.kernel = param(rngs, init, shape, logical)
+        self.logical = logical
         self.dtype = jnp.dtype(dtype)
 
     def __call__(
         self, x: Float[Array, "*batch in"], dropout: Dropout = NO_DROPOUT, site: int = 0
     ) -> Float[Array, "*batch out"]:
         """x @ kernel; dropout and site are those of the adapter's input, where there is one."""
+        # Said of the kernel in the dtype of the product, and so of its gradient: what is sharded is
+        # gathered in that dtype, and the gradient scattered where it is summed.
+        kernel = constrain(self.kernel[...].astype(self.dtype), self.logical)
         x = x.astype(self.dtype)
-        y = product(x, self.kernel[...].astype(self.dtype))
+        y = product(x, kernel)
         if self.lora is None:
             return y
         x = Dropout(self.lora.dropout, dropout.keys)(x, site)
@@ -198,7 +204,9 @@ class GatedMLP(nnx.Module):
     def __call__(
         self, x: Float[Array, "batch length dim"], dropout: Dropout
     ) -> Float[Array, "batch length dim"]:
+        hidden = ("batch", "length", "mlp")
         parts = [getattr(self, name)(x, dropout, 1 + i) for i, name in enumerate(self.names)]
+        parts = [constrain(part, hidden) for part in parts]
         scale = dropout.scale(0, (1, parts[0].shape[-1]), parts[0].dtype)
         return self.wo(_gated(self.activations, parts, scale), dropout, 3)
 
@@ -244,7 +252,8 @@ class RelativePositionBias(nnx.Module):
         one_hot = jax.nn.one_hot(bucket, self.num_buckets, dtype=jnp.float32)
         # Exact on every device: TPUs would round float32 factors to bfloat16.
         values = jnp.dot(self.rel_embedding[...], one_hot.T, precision=EXACT)  # [H, Q+K-1]
-        return toeplitz(values, queries, keys)[None].astype(self.dtype)
+        bias = toeplitz(values, queries, keys)[None].astype(self.dtype)
+        return constrain(bias, (None, "heads", None, None))
 
 
 def toeplitz(

@@ -75,9 +75,9 @@ def make_mesh(sizes: Mapping[str, int], devices: Sequence[jax.Device] | None = N
     return Mesh(grid, MESH_AXES, axis_types=(AxisType.Auto,) * len(MESH_AXES))
 
 
-def batch_divisor(mesh: Mesh) -> int:
-    """Number of parts into which a batch's rows are divided."""
-    return int(np.prod([mesh.shape[axis] for axis in BATCH_AXES]))
+def batch_divisor(mesh: Mesh, axes: Sequence[str] = BATCH_AXES) -> int:
+    """Number of parts into which a batch's rows are divided over `axes`."""
+    return int(np.prod([mesh.shape[axis] for axis in axes], dtype=np.int64))
 
 
 def _divisors(n: int) -> list[int]:

@@ -84,6 +84,7 @@ def _lower(run: Run) -> None:
         config=run.step,
         mesh=network.mesh,
         shardings=network.shardings,
+        rules=network.rules,
     )
     step.lower(network.abstract, batch)
 

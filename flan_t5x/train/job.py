@@ -58,6 +58,7 @@ class Network:
         model: gives logits from parameters.
         optimizer: Optax transformation.
         mesh: the devices.
+        rules: sharding rules.
         shardings: of the train state.
         abstract: shapes, dtypes and shardings of the train state.
     """
@@ -65,6 +66,7 @@ class Network:
     model: Model
     optimizer: optax.GradientTransformation
     mesh: Mesh
+    rules: Rules
     shardings: TrainState
     abstract: TrainState
 
@@ -120,7 +122,8 @@ def build_network(
     """Shapes and shardings; no memory is taken yet."""
     model = Model(config.for_mesh(mesh))
     shardings = state_shardings(model, optimizer, mesh=mesh, rules=rules)
-    return Network(model, optimizer, mesh, shardings, abstract_state(model, optimizer, shardings))
+    abstract = abstract_state(model, optimizer, shardings)
+    return Network(model, optimizer, mesh, rules, shardings, abstract)
 
 
 def training_tasks(data: DataConfig) -> TaskSet:
@@ -275,6 +278,7 @@ def make_generator(network: Network, data: DataConfig, evaluation: EvalConfig) -
     return Generator(
         network.answering,
         mesh=network.mesh,
+        rules=network.rules,
         batch_size=evaluation.batch_size,
         max_input_length=evaluation.max_input_length or lengths["inputs"],
         max_decode_length=evaluation.max_decode_length or lengths["targets"],

@@ -234,6 +234,7 @@ def _train(
         config=run.step,
         mesh=network.mesh,
         shardings=network.shardings,
+        rules=network.rules,
     )
     shapes = abstract_batch(run.batch_size, run.data.task_feature_lengths, network.mesh)
     place = job.BatchPlacer(network.mesh, batch_size=run.batch_size, features=MODEL_FEATURES)

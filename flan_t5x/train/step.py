@@ -20,7 +20,8 @@ from flan_t5x.model import lora
 from flan_t5x.model.losses import LossSums, loss_sums
 from flan_t5x.model.model import Model, Params
 from flan_t5x.parallel.mesh import BATCH_AXES, batch_divisor
-from flan_t5x.parallel.rules import batch_sharding, replicated
+from flan_t5x.parallel.rules import Rules, batch_sharding, replicated
+from flan_t5x.train.accumulation import Layout, accumulate
 from flan_t5x.train.state import TrainState
 
 Batch = Mapping[str, Int[Array, "batch length"]]
@@ -84,6 +85,7 @@ def train_step(
     model: Model,
     optimizer: optax.GradientTransformation,
     config: StepConfig,
+    layout: Layout | None = None,
 ) -> tuple[TrainState, Metrics]:
     """One update.
 
@@ -93,6 +95,7 @@ def train_step(
         model: gives logits.
         optimizer: an Optax transformation.
         config: loss and microbatches.
+        layout: how arrays lie on a mesh; None on one device.
 
     Returns:
         The next state, and scalars: loss (per real target token, z-loss included),
@@ -100,7 +103,7 @@ def train_step(
         grad_norm, param_norm; `finite` is 0 if the loss or a gradient is not a number (the
         loop then stops, and never saves that state).
     """
-    grads, sums = _gradients(state, batch, model=model, config=config)
+    grads, sums = _gradients(state, batch, model=model, config=config, layout=layout)
     factor = config.loss_normalizing_factor
     if factor is not None:
         divisor = sums.weight if isinstance(factor, str) else jnp.float32(factor)
@@ -134,11 +137,16 @@ def compile_step(
     config: StepConfig,
     mesh: Mesh,
     shardings: TrainState,
+    rules: Rules,
 ) -> jax.stages.Wrapped:
     """`train_step` under jit, (state, batch) -> (state, metrics); the state is donated."""
 
+    layout = Layout(mesh, rules, shardings.params)
+
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-        return train_step(state, batch, model=model, optimizer=optimizer, config=config)
+        return train_step(
+            state, batch, model=model, optimizer=optimizer, config=config, layout=layout
+        )
 
     return jax.jit(
         step,
@@ -191,10 +199,9 @@ def compiling_ahead(
 
 
 def _gradients(
-    state: TrainState, batch: Batch, *, model: Model, config: StepConfig
+    state: TrainState, batch: Batch, *, model: Model, config: StepConfig, layout: Layout | None
 ) -> tuple[Params, LossSums]:
     """Gradient of the summed loss by what is trained, and the sums, over all microbatches."""
-    count = config.num_microbatches
     rows = batch["encoder_input_tokens"].shape[0]
     adapters = model.config.lora
     drops = model.config.dropout_rate > 0.0 or (adapters is not None and adapters.dropout > 0.0)
@@ -212,24 +219,18 @@ def _gradients(
         )
         return sums.loss, sums
 
-    gradient = jax.value_and_grad(loss, has_aux=True)
-    if count == 1:
-        (_, sums), grads = gradient(state.params, batch, keys)
+    def gradient(params: Params, part: tuple[Batch, Any]) -> tuple[Params, LossSums]:
+        (_, sums), grads = jax.value_and_grad(loss, has_aux=True)(params, *part)
         return grads, sums
 
-    def split(x: jax.Array) -> jax.Array:
-        # Strided: every microbatch takes rows from every device, so nothing moves.
-        return x.reshape(rows // count, count, *x.shape[1:]).swapaxes(0, 1)
-
-    def body(carry: tuple[Params, LossSums], part: tuple[Batch, Any]) -> tuple[Any, None]:
-        (_, sums), grads = gradient(state.params, *part)
-        return jax.tree.map(jnp.add, carry, (grads, sums)), None
-
-    zeros = jax.tree.map(lambda p: jnp.zeros(p.shape, jnp.float32), state.params)
-    start = (zeros, LossSums(*[jnp.zeros((), jnp.float32)] * len(LossSums._fields)))
-    parts = jax.tree.map(split, ({name: batch[name] for name in MODEL_FEATURES}, keys))
-    (grads, sums), _ = jax.lax.scan(body, start, parts)
-    return grads, sums
+    features = {name: batch[name] for name in MODEL_FEATURES}
+    return accumulate(
+        gradient,
+        state.params,
+        (features, keys),
+        num_microbatches=config.num_microbatches,
+        layout=layout,
+    )
 
 
 def check_batch(batch_size: int, *, mesh: Mesh, num_microbatches: int) -> None:

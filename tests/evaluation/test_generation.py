@@ -28,7 +28,8 @@ def prompts() -> list[np.ndarray]:
 
 def make(mesh: dict[str, int] = ONE_PART, **settings: Any) -> tuple[Generator, Params]:
     model, placed = Model(CONFIG), make_mesh(mesh)
-    rules = RULES["fsdp_tensor" if "fsdp" in mesh else "data_parallel"]
+    named = "fsdp_tensor" if "fsdp" in mesh else "data_parallel"
+    rules = RULES[settings.pop("rules", named)]
     shardings = param_shardings(model.abstract_params, model.logical_axes, rules=rules, mesh=placed)
     settings = {
         "batch_size": 4,
@@ -36,7 +37,7 @@ def make(mesh: dict[str, int] = ONE_PART, **settings: Any) -> tuple[Generator, P
         "max_decode_length": DECODED,
         **settings,
     }
-    return Generator(model, mesh=placed, **settings), place_params(params(), shardings)
+    return Generator(model, mesh=placed, rules=rules, **settings), place_params(params(), shardings)
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +83,17 @@ def test_meshes_change_nothing(
     short = [i for i, prompt in enumerate(prompts) if len(prompt) <= 32]
     found = generator(placed, [prompts[i] for i in short])
     assert [t.tolist() for t in found.tokens] == [alone[i] for i in short]
+
+
+def test_few_long_prompts_are_divided_by_position(
+    prompts: list[np.ndarray], alone: list[list[int]]
+) -> None:
+    """Two rows on eight devices: no padding rows, and the same answers."""
+    generator, placed = make({"fsdp": 8}, rules="long_inputs", batch_size=2)
+    assert generator.batch_size == 2
+    longest = [1, 6]
+    found = generator(placed, [prompts[i] for i in longest])
+    assert [t.tolist() for t in found.tokens] == [alone[i] for i in longest]
 
 
 def test_samples_are_a_function_of_seed_and_number(

@@ -119,7 +119,14 @@ def test_sharded_steps_are_the_same(params: Any, rules: str) -> None:
         shardings = state_shardings(model, optimizer, mesh=mesh, rules=RULES[name])
         start = jax.tree.map(np.asarray, create_state(moved(params), optimizer))
         state = jax.device_put(start, shardings)  # from NumPy: the step donates its buffers
-        step = compile_step(model, optimizer, config=StepConfig(), mesh=mesh, shardings=shardings)
+        step = compile_step(
+            model,
+            optimizer,
+            config=StepConfig(),
+            mesh=mesh,
+            shardings=shardings,
+            rules=RULES[name],
+        )
         for _ in range(2):
             state, metrics = step(state, batch())
             losses.append(float(metrics["loss"]))

@@ -4,7 +4,8 @@
 
 prints the largest relative difference of each layout from one process with one device. The
 layouts with several processes or one device are started by `launch.local`, with the real
-command; those with eight devices run in this process.
+command; those with eight devices run in this process. Every mesh comes once, with 1 or 4
+microbatches in turn; `-m slow` adds the other number to each.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from launch import local
 from tests.parallel import row_spy
 from tests.train import small_job
 
-STEPS, ROWS = 20, 16
+STEPS, ROWS = 20, 32
 TOLERANCE = 1e-5  # relative
 SETTINGS: Mapping[str, object] = {
     "TRAIN_STEPS": STEPS,
@@ -46,18 +47,28 @@ class Layout:
     flags: tuple[str, ...] = ()
 
 
-ONE = Layout(1, 1)
-LAYOUTS = {
-    "1 process x 8 devices": Layout(1, 8, flags=ALONE),
-    "2 processes x 4 devices": Layout(2, 4),
-    "4 microbatches": Layout(
-        1, 8, {"MESH": {"data": 4, "tensor": 2}}, ("--gin.StepConfig.num_microbatches=4", *ALONE)
-    ),
-    "fsdp=8": Layout(1, 8, {"MESH": {"fsdp": 8}, "RULES": "fsdp"}, ALONE),
-    "fsdp=4, tensor=2": Layout(
-        1, 8, {"MESH": {"fsdp": 4, "tensor": 2}, "RULES": "fsdp_tensor"}, ALONE
-    ),
+ACCUMULATE = "--gin.StepConfig.num_microbatches=4"
+MESHES: dict[str, dict[str, object]] = {
+    "data=8": {},
+    "fsdp=8": {"MESH": {"fsdp": 8}, "RULES": "fsdp"},
+    "fsdp=4, tensor=2": {"MESH": {"fsdp": 4, "tensor": 2}, "RULES": "fsdp_tensor"},
+    "data=2, fsdp=2, tensor=2": {
+        "MESH": {"data": 2, "fsdp": 2, "tensor": 2},
+        "RULES": "fsdp_tensor",
+    },
+    "slice=2, fsdp=2, tensor=2": {
+        "MESH": {"slice": 2, "fsdp": 2, "tensor": 2},
+        "RULES": "fsdp_tensor_sequence",
+    },
 }
+
+ONE = Layout(1, 1)
+LAYOUTS = {"2 processes x 4 devices": Layout(2, 4)}
+SLOW = {"1 device, 4 microbatches": Layout(1, 1, flags=(ACCUMULATE, *ALONE))}
+for number, (named, macros) in enumerate(MESHES.items()):
+    for count, flags in ((1, ALONE), (4, (ACCUMULATE, *ALONE))):
+        chosen = LAYOUTS if (number % 2 == 0) == (count == 1) else SLOW
+        chosen[f"{named} x {count} microbatches"] = Layout(1, 8, macros, flags)
 
 
 @dataclass(frozen=True)
@@ -122,12 +133,15 @@ def test_the_job_is_a_fair_one(one: Curve) -> None:
     assert one.losses[-1] < one.losses[0] - 0.5
 
 
-@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize(
+    "name", [*LAYOUTS, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)]
+)
 def test_layout(name: str, bench: Bench, one: Curve, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = bench.run(name, LAYOUTS[name], monkeypatch)
+    layout = (LAYOUTS | SLOW)[name]
+    found = bench.run(name, layout, monkeypatch)
     assert found.rows == one.rows
     difference = float(np.max(np.abs(found.losses / one.losses - 1.0)))
     print(f"\n{name}: rows identical, losses within {difference:.1e} relative over {STEPS} steps")
     assert difference < TOLERANCE
-    scored = [] if LAYOUTS[name].flags else one.held_out
+    scored = [] if layout.flags else one.held_out
     assert found.held_out == pytest.approx(scored, abs=0.1)  # one of the twelve answers
