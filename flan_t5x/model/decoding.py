@@ -19,6 +19,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from flan_t5x.model.attention import KeyValues, decoding_keys
 from flan_t5x.model.encoder_decoder import DecoderLayer, EncoderDecoder, scan_layers
+from flan_t5x.parallel.activations import unconstrained
 
 Cache = KeyValues | list[KeyValues]
 """Keys and values of what was decoded so far, in the layout of `decoding_keys`, with max_length *
@@ -79,6 +80,7 @@ class Decoder:
         else:
             self.cache = jax.tree.map(lambda x: jnp.broadcast_to(x, (count, *x.shape)), empty)
 
+    @unconstrained()
     def step(
         self,
         tokens: Int[Array, "batch sequences"],

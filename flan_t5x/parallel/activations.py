@@ -44,6 +44,16 @@ def activation_sharding(mesh: Mesh, rules: Rules, *, outside: Sequence[str] = ()
         _PLACEMENT.reset(token)
 
 
+@contextlib.contextmanager
+def unconstrained() -> Iterator[None]:
+    """Takes the meaning away again: a decoding step's single positions are not divided."""
+    token = _PLACEMENT.set(None)
+    try:
+        yield
+    finally:
+        _PLACEMENT.reset(token)
+
+
 def constrain(x: jax.Array, logical: Sequence[str | None]) -> jax.Array:
     """x with the sharding that the rules in force give an activation with these dimensions.
 
