@@ -10,9 +10,11 @@ from rich.console import Console
 from flan_t5x.data.cache import CachedSplit, CacheSpec, Estimate, ensure_cached, estimate
 from flan_t5x.data.cache_workers import Crew
 from flan_t5x.data.definitions import TaskDefinition
+from flan_t5x.data.own_data import OwnData, dump_tasks, file_tasks
 from flan_t5x.data.registry import missing_text, resolve
 from flan_t5x.data.row_progress import RowProgress
 from flan_t5x.data.sources.excluding import exclude_rows, exclusion_text
+from flan_t5x.data.sources.splits import TRAIN
 from flan_t5x.data.vocabulary import Vocabulary, resolve_vocabulary
 from flan_t5x.errors import UserError
 
@@ -30,6 +32,7 @@ def build_cache(
     num_workers: int | None = None,
     allow_missing_tasks: bool = False,
     exclude: str | None = None,
+    own: OwnData | None = None,
     runner: str | None = None,
     runner_options: Sequence[str] = (),
     console: Console | None = None,
@@ -50,6 +53,7 @@ def build_cache(
         num_workers: processes; None takes one per core.
         allow_missing_tasks: leave out tasks whose downloaded data is missing, and say so.
         exclude: a list of rows to leave out, see `sources.excluding`.
+        own: the settings of a run, whose own files and rendered dumps are cached as well.
         runner: an Apache Beam runner that builds instead of local processes.
         runner_options: flags of its pipeline options.
         console: where to show progress; standard output by default.
@@ -64,12 +68,15 @@ def build_cache(
         [mixture_or_task_name] if isinstance(mixture_or_task_name, str) else mixture_or_task_name
     )
     console = console or Console()
+    added = dump_tasks(own, cache_dir=cache_dir) if own else []
+    added += file_tasks(own, split=TRAIN) if own else []
     tasks: dict[str, TaskDefinition] = {}
     for name in names:
         if allow_missing_tasks and (lost := missing_text(name)):
             _print(console, lost)
         found = resolve(name, allow_missing=allow_missing_tasks)
         tasks.update((weighted.task.name, weighted.task) for weighted in found)
+    tasks.update((weighted.task.name, weighted.task) for weighted in added)
     wanted = list(tasks.values())
     if exclude is not None:
         wanted = exclude_rows(wanted, exclude)
