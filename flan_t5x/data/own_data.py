@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from flan_t5x.data.own_files import register_jsonl
 from flan_t5x.data.registry import (
     WeightedTask,
     describe_mixture,
-    register_jsonl,
     register_module,
     resolve,
 )

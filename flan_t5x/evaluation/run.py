@@ -11,7 +11,7 @@ import numpy as np
 from rich.console import Console
 
 from flan_t5x.data.cache import CachedSplit, CacheSpec, default_cache_dir
-from flan_t5x.data.registry import register_jsonl
+from flan_t5x.data.own_files import register_jsonl
 from flan_t5x.data.row_progress import RowProgress
 from flan_t5x.data.task_sets import TaskSet, evaluation_tasks, open_cache
 from flan_t5x.decode.continuations import Decoding
