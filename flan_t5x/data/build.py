@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -68,19 +69,17 @@ def build_cache(
         [mixture_or_task_name] if isinstance(mixture_or_task_name, str) else mixture_or_task_name
     )
     console = console or Console()
-    added = dump_tasks(own, cache_dir=cache_dir) if own else []
-    added += file_tasks(own, split=TRAIN) if own else []
+    added = _own_tasks(own, cache_dir) if own else []
     tasks: dict[str, TaskDefinition] = {}
     for name in names:
         if allow_missing_tasks and (lost := missing_text(name)):
             _print(console, lost)
         found = resolve(name, allow_missing=allow_missing_tasks)
         tasks.update((weighted.task.name, weighted.task) for weighted in found)
-    tasks.update((weighted.task.name, weighted.task) for weighted in added)
     wanted = list(tasks.values())
     if exclude is not None:
-        wanted = exclude_rows(wanted, exclude)
-        _print(console, exclusion_text(wanted, exclude))
+        _print(console, exclusion_text([*wanted, *added], exclude))
+        wanted, added = exclude_rows(wanted, exclude), exclude_rows(added, exclude)
     spec = CacheSpec(
         tasks=tuple(wanted),
         vocabulary=resolve_vocabulary(vocabulary) if isinstance(vocabulary, str) else vocabulary,
@@ -91,10 +90,20 @@ def build_cache(
         max_reject_share=max_reject_share,
     )
     crew = None if runner is None else _beam_crew(runner, runner_options)
-    cached = prepare_cache(spec, cache_dir, num_workers=num_workers, console=console, crew=crew)
+    specs = [spec]
+    if added:  # a run reads nothing but their training rows
+        specs.append(dataclasses.replace(spec, tasks=tuple(added), splits=(TRAIN,)))
+    cached: dict[tuple[str, str], CachedSplit] = {}
+    for one in specs:
+        cached |= prepare_cache(one, cache_dir, num_workers=num_workers, console=console, crew=crew)
     kept = sum(split.num_examples for split in cached.values())
     _print(console, f"{kept:,} examples in {len(cached)} task splits are ready in {cache_dir}")
     return cached
+
+
+def _own_tasks(own: OwnData, cache_dir: str) -> list[TaskDefinition]:
+    found = [*dump_tasks(own, cache_dir=cache_dir), *file_tasks(own, split=TRAIN)]
+    return [weighted.task for weighted in found]
 
 
 def prepare_cache(
