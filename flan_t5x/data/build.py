@@ -91,8 +91,11 @@ def build_cache(
     )
     crew = None if runner is None else _beam_crew(runner, runner_options)
     specs = [spec]
-    if added:  # a run reads nothing but their training rows
-        specs.append(dataclasses.replace(spec, tasks=tuple(added), splits=(TRAIN,)))
+    if own and added:  # a run reads nothing but their training rows
+        most = own.examples_per_task if max_examples is None else max_examples
+        specs.append(
+            dataclasses.replace(spec, tasks=tuple(added), splits=(TRAIN,), max_examples=most)
+        )
     cached: dict[tuple[str, str], CachedSplit] = {}
     for one in specs:
         cached |= prepare_cache(one, cache_dir, num_workers=num_workers, console=console, crew=crew)
