@@ -26,7 +26,7 @@ from flan_t5x.errors import UserError
 
 if TYPE_CHECKING:
     from flan_t5x.data.definitions import TaskDefinition
-    from flan_t5x.data.formats import Preview
+    from flan_t5x.data.preview import Preview
     from flan_t5x.data.registry import MixtureRow
 
 _NAME = "a task or mixture, e.g. mini"
@@ -241,7 +241,7 @@ def _parts(name: str, rows: Sequence[MixtureRow]) -> list[dict[str, Any]]:
 
 def _preview(options: argparse.Namespace) -> None:
     from flan_t5x.data import registry
-    from flan_t5x.data.formats import preview
+    from flan_t5x.data.preview import preview
     from flan_t5x.data.vocabulary import resolve_vocabulary
 
     num = options.num if options.num is not None else 3 if _is_task(options.name) else 1

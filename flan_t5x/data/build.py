@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,9 +11,11 @@ from rich.console import Console
 from flan_t5x.data.cache import CachedSplit, CacheSpec, Estimate, ensure_cached, estimate
 from flan_t5x.data.cache_workers import Crew
 from flan_t5x.data.definitions import TaskDefinition
+from flan_t5x.data.own_data import OwnData, dump_tasks, file_tasks
 from flan_t5x.data.registry import missing_text, resolve
 from flan_t5x.data.row_progress import RowProgress
 from flan_t5x.data.sources.excluding import exclude_rows, exclusion_text
+from flan_t5x.data.sources.splits import TRAIN
 from flan_t5x.data.vocabulary import Vocabulary, resolve_vocabulary
 from flan_t5x.errors import UserError
 
@@ -30,6 +33,7 @@ def build_cache(
     num_workers: int | None = None,
     allow_missing_tasks: bool = False,
     exclude: str | None = None,
+    own: OwnData | None = None,
     runner: str | None = None,
     runner_options: Sequence[str] = (),
     console: Console | None = None,
@@ -50,6 +54,7 @@ def build_cache(
         num_workers: processes; None takes one per core.
         allow_missing_tasks: leave out tasks whose downloaded data is missing, and say so.
         exclude: a list of rows to leave out, see `sources.excluding`.
+        own: the settings of a run, whose own files and rendered dumps are cached as well.
         runner: an Apache Beam runner that builds instead of local processes.
         runner_options: flags of its pipeline options.
         console: where to show progress; standard output by default.
@@ -64,6 +69,7 @@ def build_cache(
         [mixture_or_task_name] if isinstance(mixture_or_task_name, str) else mixture_or_task_name
     )
     console = console or Console()
+    added = _own_tasks(own, cache_dir) if own else []
     tasks: dict[str, TaskDefinition] = {}
     for name in names:
         if allow_missing_tasks and (lost := missing_text(name)):
@@ -72,8 +78,8 @@ def build_cache(
         tasks.update((weighted.task.name, weighted.task) for weighted in found)
     wanted = list(tasks.values())
     if exclude is not None:
-        wanted = exclude_rows(wanted, exclude)
-        _print(console, exclusion_text(wanted, exclude))
+        _print(console, exclusion_text([*wanted, *added], exclude))
+        wanted, added = exclude_rows(wanted, exclude), exclude_rows(added, exclude)
     spec = CacheSpec(
         tasks=tuple(wanted),
         vocabulary=resolve_vocabulary(vocabulary) if isinstance(vocabulary, str) else vocabulary,
@@ -84,10 +90,23 @@ def build_cache(
         max_reject_share=max_reject_share,
     )
     crew = None if runner is None else _beam_crew(runner, runner_options)
-    cached = prepare_cache(spec, cache_dir, num_workers=num_workers, console=console, crew=crew)
+    specs = [spec]
+    if own and added:  # a run reads nothing but their training rows
+        most = own.examples_per_task if max_examples is None else max_examples
+        specs.append(
+            dataclasses.replace(spec, tasks=tuple(added), splits=(TRAIN,), max_examples=most)
+        )
+    cached: dict[tuple[str, str], CachedSplit] = {}
+    for one in specs:
+        cached |= prepare_cache(one, cache_dir, num_workers=num_workers, console=console, crew=crew)
     kept = sum(split.num_examples for split in cached.values())
     _print(console, f"{kept:,} examples in {len(cached)} task splits are ready in {cache_dir}")
     return cached
+
+
+def _own_tasks(own: OwnData, cache_dir: str) -> list[TaskDefinition]:
+    found = [*dump_tasks(own, cache_dir=cache_dir), *file_tasks(own, split=TRAIN)]
+    return [weighted.task for weighted in found]
 
 
 def prepare_cache(

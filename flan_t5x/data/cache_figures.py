@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -92,19 +92,13 @@ def register_for_seqio(names: Sequence[str], *, vocabulary: str, data_dir: str) 
 
     set_data_dir(data_dir)
     for name in names:
-        task = get_task(name)
         to_seqio_task(
-            task,
+            get_task(name),
             vocabulary=resolve_vocabulary(vocabulary),
-            metrics=dict.fromkeys(task.metrics, _no_score),
-            extractors={task.extract: str},
+            scoring=None,
             feature_lengths=LENGTHS,
             cacheable=True,
         )
-
-
-def _no_score(targets: Sequence[str], predictions: Sequence[str]) -> Mapping[str, float]:
-    return {}
 
 
 def measure(names: Sequence[str], *, vocabulary: str, data_dir: str) -> tuple[Figures, Figures]:

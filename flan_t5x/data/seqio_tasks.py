@@ -1,17 +1,24 @@
 """Our definitions as real `seqio.Task`s and `seqio.Mixture`s.
 
 The task's source yields rows, its preprocessors render (the same `render` as the token cache),
-tokenize and append the end of sequence. Metrics and extractors are handed in as the tables of
-`flan_t5x.evaluation`, which stands above this package. Importing this module imports
-TensorFlow: about 6 s.
+tokenize and append the end of sequence. Scoring is handed in: `flan_t5x.evaluation.scoring`
+stands above this package. Importing this module imports TensorFlow: about 6 s.
+
+SeqIO scores what a task's postprocessor makes of targets and of predictions. Here a target becomes
+the row's `example_info`, which rows of splits that are not trained on carry as the feature
+"scoring", and one metric function gives them all to `scoring.metrics`: other right answers, the
+classes behind markers and groups of rows count as in `flan-t5x eval`. What SeqIO cannot carry:
+scores of single examples, intervals and baselines are not in its results; a metric sees only the
+rows that the evaluator reads (`num_examples` may cut a group in two).
 """
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import seqio
@@ -24,14 +31,30 @@ from flan_t5x.data.definitions import (
     Source,
     TaskDefinition,
 )
+from flan_t5x.data.example_info import example_info
 from flan_t5x.data.fewshot import ExemplarPool
 from flan_t5x.data.formats import render
 from flan_t5x.data.registry import get_mixture, resolve
 from flan_t5x.data.vocabulary import Vocabulary
 from flan_t5x.errors import UserError
 
-MetricTable = Mapping[str, Callable[..., Mapping[str, float]]]
-ExtractorTable = Mapping[str, Callable[[str], str]]
+Row = Mapping[str, object]
+
+
+class Scoring(Protocol):
+    """The module `flan_t5x.evaluation.scoring`."""
+
+    def check_names(self, task: TaskDefinition) -> None:
+        """Raises UserError for a metric or an extractor that does not exist."""
+
+    def extracted(self, task: TaskDefinition, text: str) -> str:
+        """What is scored of a text."""
+
+    def metrics(
+        self, task: TaskDefinition, rows: Sequence[Row], said: Sequence[str]
+    ) -> Mapping[str, float]:
+        """All metrics of a task over rows, given what was extracted of the predictions."""
+
 
 DEFAULT_LENGTHS: Mapping[str, int] = {"inputs": 512, "targets": 128}
 
@@ -105,25 +128,13 @@ class SameTokensVocabulary(seqio.SentencePieceVocabulary):
 
 
 def _to_json(example: Example) -> str:
-    return json.dumps(
-        {
-            "id": example.id,
-            "fields": dict(example.fields),
-            "answer": example.answer,
-            "options": example.options,
-            "rationale": example.rationale,
-            "valid_answers": example.valid_answers,
-            "references": example.references,
-        }
-    )
+    return json.dumps(dataclasses.asdict(example))
 
 
 def _from_json(text: bytes) -> Example:
     row = json.loads(text)
-    row["options"] = tuple(row["options"])
-    row["valid_answers"] = tuple(row["valid_answers"])
-    row["references"] = tuple(row["references"])
-    return Example(**row)
+    lists = {name: tuple(value) for name, value in row.items() if isinstance(value, list)}
+    return Example(**(row | lists))
 
 
 def _render_preprocessor(
@@ -132,20 +143,24 @@ def _render_preprocessor(
     """A seqio preprocessor that turns rows into text and leaves out unusable ones."""
     pools: list[ExemplarPool | None] = []
 
-    def to_text(row: bytes, budget: np.int64) -> tuple[bytes, bytes, bool]:
+    def to_text(
+        row: bytes, budget: np.int64, trained: np.bool_
+    ) -> tuple[bytes, bytes, bytes, bool]:
         if not pools:
             pools.append(ExemplarPool.for_task(task))
+        example = _from_json(row)
         try:
             made = render(
                 task,
-                _from_json(row),
+                example,
                 exemplars=pools[0],
                 vocabulary=vocabulary,
                 budget=int(budget),
             )
         except RowError:
-            return b"", b"", False
-        return made.inputs.encode(), made.targets.encode(), True
+            return b"", b"", b"", False
+        info = "" if trained else json.dumps(example_info(example, made))
+        return made.inputs.encode(), made.targets.encode(), info.encode(), True
 
     def preprocess(
         dataset: tf.data.Dataset, sequence_length: Mapping[str, int] | None = None
@@ -153,13 +168,16 @@ def _render_preprocessor(
         budget = np.int64((sequence_length or lengths)["inputs"])
 
         def rendered(example: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-            inputs, targets, usable = tf.numpy_function(
-                to_text, [example["row"], budget], (tf.string, tf.string, tf.bool)
+            made = tf.numpy_function(
+                to_text,
+                [example["row"], budget, example["trained"]],
+                (tf.string, tf.string, tf.string, tf.bool),
             )
-            for tensor in (inputs, targets, usable):
+            for tensor in made:
                 tensor.set_shape(())
+            names = ("inputs", "targets", "scoring", "usable")
             kept = {name: example[name] for name in ("id", "trained")}
-            return {**kept, "inputs": inputs, "targets": targets, "usable": usable}
+            return {**kept, **dict(zip(names, made, strict=True))}
 
         return dataset.map(rendered).filter(lambda e: e["usable"]).map(_without("usable"))
 
@@ -195,19 +213,31 @@ def _without(field: str) -> Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor
     return lambda example: {name: x for name, x in example.items() if name != field}
 
 
-def _postprocess(extractor: Callable[[str], str]) -> Callable[..., str]:
-    def postprocess(decoded: str, **unused: Any) -> str:
-        return extractor(decoded)
+def _postprocess(task: TaskDefinition, scoring: Scoring) -> Callable[..., Row | str]:
+    def postprocess(
+        decoded: str, *, example: Mapping[str, Any], is_target: bool = False, **unused: Any
+    ) -> Row | str:
+        if not is_target:
+            return scoring.extracted(task, decoded)
+        row: Row = json.loads(example["scoring"])
+        return row
 
     return postprocess
+
+
+def _metrics(task: TaskDefinition, scoring: Scoring) -> Callable[..., Mapping[str, float]]:
+    # SeqIO knows the kind of a metric by these two names.
+    def metrics(targets: Sequence[Row], predictions: Sequence[str]) -> Mapping[str, float]:
+        return scoring.metrics(task, targets, predictions)
+
+    return metrics
 
 
 def to_seqio_task(
     definition: TaskDefinition,
     *,
     vocabulary: Vocabulary,
-    metrics: MetricTable,
-    extractors: ExtractorTable,
+    scoring: Scoring | None,
     feature_lengths: Mapping[str, int] | None = None,
     cacheable: bool = False,
 ) -> seqio.Task:
@@ -221,9 +251,7 @@ def to_seqio_task(
     Args:
         definition: the task.
         vocabulary: of inputs and targets.
-        metrics: what the task's metric names mean: `flan_t5x.evaluation.metrics.METRICS`.
-        extractors: what its extractor's name means:
-            `flan_t5x.evaluation.extraction.EXTRACTORS`.
+        scoring: the module `flan_t5x.evaluation.scoring`; None for a task without scores.
         feature_lengths: tokens of "inputs" and "targets", end of sequence included: the budget
             of few-shot prompts where ``get_dataset`` is given no sequence length.
         cacheable: for SeqIO's own caching script: `feature_lengths` are then the budget of
@@ -232,18 +260,16 @@ def to_seqio_task(
     Raises:
         UserError: for an unknown metric or extractor, or a source that cannot be read.
     """
-    for kind, names, known in (
-        ("metric", definition.metrics, metrics),
-        ("extractor", (definition.extract,), extractors),
-    ):
-        for name in names:
-            if name not in known:
-                raise UserError(
-                    f"task {definition.name!r} names the {kind} {name!r}; "
-                    f"there are {', '.join(known)}."
-                )
+    if scoring is not None:
+        scoring.check_names(definition)
     lengths = dict(feature_lengths or DEFAULT_LENGTHS)
-    made_of = (definition, vocabulary.fingerprint(), tuple(sorted(lengths.items())), cacheable)
+    made_of = (
+        definition,
+        vocabulary.fingerprint(),
+        tuple(sorted(lengths.items())),
+        cacheable,
+        scoring is None,
+    )
     if definition.name in seqio.TaskRegistry.names():
         if _made_of.get(definition.name) == made_of:
             return seqio.TaskRegistry.get(definition.name)
@@ -259,8 +285,8 @@ def to_seqio_task(
             seqio.preprocessors.append_eos_after_trim,
         ],
         output_features={"inputs": feature, "targets": feature},
-        metric_fns=[metrics[name] for name in definition.metrics],
-        postprocess_fn=_postprocess(extractors[definition.extract]),
+        metric_fns=[_metrics(definition, scoring)] if scoring else [],
+        postprocess_fn=_postprocess(definition, scoring) if scoring else None,
     )
     _made_of[definition.name] = made_of
     return task
@@ -273,8 +299,7 @@ def to_seqio_mixture(
     definition: MixtureDefinition | str,
     *,
     vocabulary: Vocabulary,
-    metrics: MetricTable,
-    extractors: ExtractorTable,
+    scoring: Scoring | None,
     feature_lengths: Mapping[str, int] | None = None,
 ) -> seqio.Mixture:
     """The mixture as a `seqio.Mixture` of its resolved tasks, with our rates; registers all.
@@ -282,8 +307,7 @@ def to_seqio_mixture(
     Args:
         definition: a mixture that the registry knows, or its name.
         vocabulary: see `to_seqio_task`.
-        metrics: see `to_seqio_task`.
-        extractors: see `to_seqio_task`.
+        scoring: see `to_seqio_task`.
         feature_lengths: see `to_seqio_task`.
 
     Raises:
@@ -295,8 +319,7 @@ def to_seqio_mixture(
     make = functools.partial(
         to_seqio_task,
         vocabulary=vocabulary,
-        metrics=metrics,
-        extractors=extractors,
+        scoring=scoring,
         feature_lengths=feature_lengths,
     )
     for weighted in resolve(name):

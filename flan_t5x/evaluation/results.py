@@ -9,6 +9,7 @@ from typing import Any
 
 from flan_t5x.data.aggregates import defined_aggregates, published_scores
 from flan_t5x.evaluation.aggregates import Aggregate, aggregates_of, relevant
+from flan_t5x.evaluation.baselines import shown
 from flan_t5x.evaluation.bootstrap import RESAMPLES, interval, resampled_means
 from flan_t5x.evaluation.scoring import EvaluationResult, ScoredExample, TaskScore
 
@@ -46,7 +47,7 @@ def _line(name: str, tasks: Sequence[TaskScore], width: int) -> str:
     count = sum(t.num_examples for t in tasks)
     score = sum(t.score for t in tasks) / len(tasks)
     base = sum(t.baseline.value for t in tasks) / len(tasks)
-    return f"{name:<{width}} {count:>5} {score:>7.3f} {base:>7.3f}"
+    return f"{name:<{width}} {count:>5} {score:>7.3f} {shown(base):>7}"
 
 
 def result_record(result: EvaluationResult) -> dict[str, Any]:

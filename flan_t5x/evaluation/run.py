@@ -11,13 +11,14 @@ import numpy as np
 from rich.console import Console
 
 from flan_t5x.data.cache import CachedSplit, CacheSpec, default_cache_dir
-from flan_t5x.data.registry import register_jsonl
+from flan_t5x.data.own_files import register_jsonl
 from flan_t5x.data.row_progress import RowProgress
 from flan_t5x.data.task_sets import TaskSet, evaluation_tasks, open_cache
 from flan_t5x.decode.continuations import Decoding
 from flan_t5x.decode.sampling import Sampling
 from flan_t5x.errors import UserError, require_count
 from flan_t5x.evaluation.answering import Scoring
+from flan_t5x.evaluation.baselines import shown
 from flan_t5x.evaluation.buckets import MAX_BATCH_TOKENS
 from flan_t5x.evaluation.heldout import EvaluationResult, HeldOut, standard_error
 from flan_t5x.evaluation.journal import Journal
@@ -265,7 +266,7 @@ class _Evaluation:
         rate = (prompts - scored.answered.resumed) / max(result.seconds, 1e-9)
         self.say(
             f"average {result.average:.4f} +- {1.96 * standard_error(result):.4f} (95 %, from the "
-            f"number of examples), baseline {result.baseline:.4f}; {prompts:,} prompts in "
+            f"number of examples), baseline {shown(result.baseline, 4)}; {prompts:,} prompts in "
             f"{result.seconds:.1f} s ({rate:.1f}/s), {result.compilations} compilations"
         )
         if scored.answered.cut:

@@ -131,14 +131,26 @@ class AnswerKey:
         """All metrics of the task over all rows, the score first; `said` is extracted answers."""
         found: dict[str, float] = {}
         for name in self._task.metrics:
-            if name in BY_GROUP:
-                groups = [str(row.get("group") or row.get("id")) for row in self._rows]
-                found.update(all_of_group(self._right, said, groups))
-            elif name in BY_CLASS:
-                found.update(METRICS[name](*self._as_classes(said)))
-            else:
-                found.update(METRICS[name](self._right, said))
+            found.update(self._metric(name, said))
         return found
+
+    def baseline(self) -> Baseline:
+        """What can be had without understanding, under the first metric."""
+        first = self._task.metrics[0]
+        answers = self._as_classes(self.golds)[0] if first in BY_CLASS else self.golds
+
+        def score(answer: str) -> float:
+            return next(iter(self._metric(first, [answer] * len(answers)).values()))
+
+        return baseline(answers, self.valid, metric=first, score=score)
+
+    def _metric(self, name: str, said: Sequence[str]) -> Mapping[str, float]:
+        if name in BY_GROUP:
+            groups = [str(row.get("group") or row.get("id")) for row in self._rows]
+            return all_of_group(self._right, said, groups)
+        if name in BY_CLASS:
+            return METRICS[name](*self._as_classes(said))
+        return METRICS[name](self._right, said)
 
     def alone(self, said: Sequence[str]) -> list[float]:
         """The first metric of each answer alone; one of classes has none, so accuracy."""
@@ -159,6 +171,18 @@ class AnswerKey:
         return golds, [of.get(text, text) for of, text in zip(names, said, strict=True)]
 
 
+def extracted(task: TaskDefinition, text: str) -> str:
+    """What is scored of a text, by the task's extractor."""
+    return EXTRACTORS[task.extract](text)
+
+
+def metrics(
+    task: TaskDefinition, rows: Sequence[Mapping[str, object]], said: Sequence[str]
+) -> dict[str, float]:
+    """All metrics of a task over rows, see `AnswerKey`; `said` is extracted answers."""
+    return AnswerKey(task, rows).metrics(said)
+
+
 def score_task(
     task: TaskDefinition,
     rows: Sequence[Mapping[str, object]],
@@ -177,8 +201,7 @@ def score_task(
         samples: how many examples the result keeps; None for all.
     """
     key = AnswerKey(task, rows)
-    extract = EXTRACTORS[task.extract]
-    said = [extract(text) for text in predictions]
+    said = [extracted(task, text) for text in predictions]
     alone = key.alone(said)
     cot = task.format.endswith("_cot")
     failures = [failure(task.extract, text, cot=cot) for text in predictions]
@@ -196,13 +219,13 @@ def score_task(
         )
         for i in range(len(rows))[:samples]
     )
-    metrics = key.metrics(said)
+    found = key.metrics(said)
     return TaskScore(
         name=task.name,
         group=task.group,
-        metrics=metrics,
-        score=next(iter(metrics.values())),
-        baseline=baseline(key.golds, key.valid),
+        metrics=found,
+        score=next(iter(found.values())),
+        baseline=key.baseline(),
         num_examples=len(rows),
         samples=kept,
         example_scores=tuple(alone),

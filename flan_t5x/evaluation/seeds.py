@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from flan_t5x.errors import EXIT_BAD_INPUT, UserError
+from flan_t5x.evaluation.baselines import shown
 
 _TASK = "task/"
 
@@ -96,17 +97,20 @@ def _set_lines(label: str, sets: Sequence[Mapping[str, Any]]) -> Iterable[str]:
     """One final set: score, baseline and the difference of both."""
     yield f"{label} at the chosen step"
     yield f"{'task':<36} {'score':>18} {'baseline':>9} {'difference':>18}"
-    for name, first in sets[0]["tasks"].items():
+    for name in sets[0]["tasks"]:
         scores = [s["tasks"][name]["score"] for s in sets]
-        gains = [s["tasks"][name]["score"] - s["tasks"][name]["baseline"] for s in sets]
-        yield _line(name, scores, first["baseline"], gains)
+        yield _line(name, scores, [s["tasks"][name]["baseline"] for s in sets])
     scores = [s["average"] for s in sets]
-    gains = [s["average"] - s["baseline"] for s in sets]
-    yield _line("average", scores, sets[0]["baseline"], gains)
+    yield _line("average", scores, [s["baseline"] for s in sets])
 
 
-def _line(name: str, scores: list[float], base: float, gains: list[float]) -> str:
-    return f"{name:<36} {interval(scores)!s:>18} {base:>9.3f} {interval(gains)!s:>18}"
+def _line(name: str, scores: list[float], bases: list[float | None]) -> str:
+    """Score, baseline of the first run, and by how much it is beaten; "-" for undefined ones."""
+    known = [base for base in bases if base is not None]
+    difference = "-"
+    if len(known) == len(bases):
+        difference = str(interval([s - base for s, base in zip(scores, known, strict=True)]))
+    return f"{name:<36} {interval(scores)!s:>18} {shown(bases[0]):>9} {difference:>18}"
 
 
 def main() -> int:

@@ -6,9 +6,11 @@ import jax
 import numpy as np
 
 from flan_t5x.data.build import describe
-from flan_t5x.data.task_sets import evaluation_tasks, mixture_table
+from flan_t5x.data.cache import CacheSpec, ensure_cached
+from flan_t5x.data.task_sets import TaskSet, evaluation_tasks, mixture_table
 from flan_t5x.train import job
 from flan_t5x.train.job import Run
+from flan_t5x.train.repeats import epochs, forecast_repeats, require_few_repeats
 from flan_t5x.train.start import first_weights
 from flan_t5x.train.step import abstract_batch, compile_step
 
@@ -32,17 +34,41 @@ def describe_run(run: Run) -> None:
     limit = run.data.examples_per_task
     specs = [job.cache_spec(s, run.data, vocabulary, examples=limit) for s in sets[:1]]
     specs += [job.cache_spec(s, run.data, vocabulary, examples=None) for s in sets[1:]]
-    missing = [e for e in job.estimate_cache(specs, run.data) if e.missing]
+    estimates = job.estimate_cache(specs, run.data)
+    missing = [e for e in estimates if e.missing]
     for expected in missing:
         _print(run, describe(expected, run.data.cache_path))
     if not missing:
         _print(run, f"token cache: everything is in {run.data.cache_path}")
+    _print(run, _repeats(run, tasks, None if estimates[0].missing else specs[0]))
     path = run.checkpoints.initial_checkpoint_path
     if first_weights(run, vocabulary=vocabulary.fingerprint()) is not None:
         _print(run, f"first weights: {path} fits the model")
     _print(run, _memory(run))
     _lower(run)
     _print(run, "dry run: configuration, tasks, shapes and sharding are valid; nothing was written")
+
+
+def _repeats(run: Run, tasks: TaskSet, spec: CacheSpec | None) -> str:
+    """How often rows will come: by the cached tokens as in `train`, or None: a forecast."""
+    most = run.data.max_task_epochs
+    if spec is None:
+        return forecast_repeats(
+            tasks,
+            train_steps=run.train_steps,
+            batch_size=run.batch_size,
+            most=most,
+            examples_per_task=run.data.examples_per_task,
+        )
+    splits = list(ensure_cached(spec, run.data.cache_path).values())
+    stream = job.open_stream(tasks, splits, run.data, batch_size=run.batch_size, seed=run.seed)
+    require_few_repeats(tasks, splits, stream, train_steps=run.train_steps, most=most)
+    draws = run.train_steps * run.batch_size * stream.examples_per_row()
+    first = epochs(tasks, [split.num_examples for split in splits], draws=draws)[0]
+    return (
+        f"repeats: about {draws:,.0f} examples will be drawn; {first.tasks[0]} comes most often, "
+        f"{first.epochs:.2f} times"
+    )
 
 
 def _memory(run: Run) -> str:

@@ -16,22 +16,13 @@ from rich.console import Console
 
 from flan_t5x.data.aggregates import get_aggregate
 from flan_t5x.data.cache import CachedSplit, CacheSpec, Estimate, estimate
-from flan_t5x.data.definitions import MixtureDefinition
 from flan_t5x.data.evaluation_only import refuse_training
+from flan_t5x.data.own_data import dump_tasks, file_tasks
 from flan_t5x.data.pipeline import Stream
-from flan_t5x.data.registry import (
-    WeightedTask,
-    describe_mixture,
-    missing_text,
-    register_jsonl,
-    register_module,
-    resolve,
-)
-from flan_t5x.data.rendered_tasks import register_dump
+from flan_t5x.data.registry import WeightedTask, missing_text, resolve
 from flan_t5x.data.sources.excluding import exclude_rows, exclusion_text
 from flan_t5x.data.task_sets import TaskSet, evaluation_tasks
 from flan_t5x.data.vocabulary import Vocabulary, resolve_vocabulary
-from flan_t5x.errors import UserError
 from flan_t5x.evaluation.aggregates import require_parts
 from flan_t5x.evaluation.generation import Generator
 from flan_t5x.evaluation.heldout import HeldOut
@@ -128,50 +119,15 @@ def build_network(
 
 def training_tasks(data: DataConfig) -> TaskSet:
     """The mixture with the user's own files mixed in."""
-    for module in data.modules:
-        register_module(module)
-    dumps = [
-        register_dump(
-            name,
-            path,
-            cache_dir=data.cache_path,
-            cap=data.rendered_cap,
-            where=data.rendered_where,
-        )
-        for name, path in data.rendered.items()
-    ]
+    dumps = dump_tasks(data, cache_dir=data.cache_path)
     refuse_training(data.mixture_or_task_name)
     weighted = resolve(data.mixture_or_task_name, allow_missing=data.allow_missing_tasks)
     if dumps and data.mixture_or_task_name not in data.rendered:
-        weighted = _mixed(weighted, _of_dumps(dumps), share=data.rendered_share)
-    if data.user_jsonl:
-        weighted = _mixed(weighted, _own_files(data), share=data.user_jsonl_share)
+        weighted = _mixed(weighted, dumps, share=data.rendered_share)
+    if files := file_tasks(data, split=data.split):
+        weighted = _mixed(weighted, files, share=data.user_jsonl_share)
     tasks = TaskSet(data.mixture_or_task_name, data.split, tuple(w for w in weighted if w.rate > 0))
     return without_excluded(tasks, data)
-
-
-def _own_files(data: DataConfig) -> list[WeightedTask]:
-    """The user's JSONL files as tasks, weighed by their rows."""
-    found = []
-    for name, path in data.user_jsonl.items():
-        task = register_jsonl(name, path)
-        count = task.source.num_examples(data.split) if data.split in task.source.splits else 0
-        if not count:
-            raise UserError(
-                f"user_jsonl {name!r} ({path}) has no rows in split {data.split!r}: leave the "
-                '"split" of some rows away, or take the file out'
-            )
-        found.append(WeightedTask(task, float(count)))
-    return found
-
-
-def _of_dumps(dumps: Sequence[MixtureDefinition]) -> list[WeightedTask]:
-    """The tasks of rendered dumps, weighed by their rows up to the cap."""
-    found = []
-    for dump in dumps:
-        weight = sum(row.rate for row in describe_mixture(dump.name))
-        found += [WeightedTask(w.task, w.rate * weight) for w in resolve(dump.name)]
-    return found
 
 
 def _mixed(

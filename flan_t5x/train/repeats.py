@@ -28,7 +28,7 @@ class Repeated(NamedTuple):
     epochs: float
 
 
-def epochs(tasks: TaskSet, splits: Sequence[CachedSplit], *, draws: float) -> list[Repeated]:
+def epochs(tasks: TaskSet, counts: Sequence[int], *, draws: float) -> list[Repeated]:
     """How often each source is gone through, most often first.
 
     Of tasks that use only some rows of their source, how much their choices overlap is not known:
@@ -36,13 +36,13 @@ def epochs(tasks: TaskSet, splits: Sequence[CachedSplit], *, draws: float) -> li
 
     Args:
         tasks: the mixture.
-        splits: their cached splits, in the same order.
+        counts: usable rows of each, in the same order.
         draws: examples drawn from the whole mixture.
     """
     by_source: dict[Source, list[tuple[str, float, int]]] = {}
-    for weighted, split in zip(tasks.weighted, splits, strict=True):
+    for weighted, usable in zip(tasks.weighted, counts, strict=True):
         known = by_source.setdefault(weighted.task.source, [])
-        known.append((weighted.task.name, weighted.rate, split.num_examples))
+        known.append((weighted.task.name, weighted.rate, usable))
     found = []
     for source, some in by_source.items():
         rows = min(source.num_examples(tasks.split), sum(count for _, _, count in some))
@@ -74,15 +74,60 @@ def require_few_repeats(
     """
     if most is None:
         return
-    a_row = stream.examples_per_row()
-    draws = train_steps * stream.batch_size * a_row
-    over = [one for one in epochs(tasks, splits, draws=draws) if one.epochs > most]
+    counts = [split.num_examples for split in splits]
+    _refuse(tasks, counts, stream.examples_per_row(), (train_steps, stream.batch_size), most)
+
+
+def forecast_repeats(
+    tasks: TaskSet,
+    *,
+    train_steps: int,
+    batch_size: int,
+    most: float | None,
+    examples_per_task: int | None = None,
+) -> str:
+    """What can be said before the token cache is there, where a row holds one example at least.
+
+    Args:
+        tasks: the mixture.
+        train_steps: of the whole run.
+        batch_size: rows of a step.
+        most: times that a row may come on average; None for any number.
+        examples_per_task: the most rows used of each task; None for all.
+
+    Raises:
+        UserError: the run would repeat rows too often even with one example a row.
+    """
+    if most is None:
+        return "repeats: any number is allowed (max_task_epochs = None)"
+    counts = [w.task.source.num_examples(tasks.split) for w in tasks.weighted]
+    if examples_per_task is not None:
+        counts = [min(count, examples_per_task) for count in counts]
+    _refuse(tasks, counts, 1.0, (train_steps, batch_size), most)
+    first = epochs(tasks, counts, draws=1.0)[0]
+    rows = train_steps * batch_size
+    fit = most / first.epochs
+    return (
+        f"repeats: {fit:,.0f} examples can be drawn before {_named(first.tasks)} comes more often "
+        f"than max_task_epochs = {most:g}; {train_steps:,} steps draw {rows:,} rows, "
+        f"so this is kept where a row holds {fit / rows:.1f} examples at most, which the token "
+        "cache will tell"
+    )
+
+
+def _refuse(
+    tasks: TaskSet, counts: Sequence[int], a_row: float, steps_rows: tuple[int, int], most: float
+) -> None:
+    """Raises UserError where a run with so many examples in a row repeats too often."""
+    train_steps, batch_size = steps_rows
+    draws = train_steps * batch_size * a_row
+    over = [one for one in epochs(tasks, counts, draws=draws) if one.epochs > most]
     if not over:
         return
     listed = ", ".join(f"{_named(one.tasks)} {one.epochs:.1f} times" for one in over[:_NAMED])
     more = f" and {len(over) - _NAMED:,} more" if len(over) > _NAMED else ""
     raise UserError(
-        f"{train_steps:,} steps of {stream.batch_size} rows with {a_row:.1f} examples draw about "
+        f"{train_steps:,} steps of {batch_size} rows with {a_row:.1f} examples draw about "
         f"{draws:,.0f} examples, so rows repeat more often than max_task_epochs = {most:g}: "
         f"{listed}{more}. Train for about {int(train_steps * most / over[0].epochs):,} steps, give "
         "these tasks less weight, or allow it: "

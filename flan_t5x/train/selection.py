@@ -10,6 +10,7 @@ from typing import Any
 from flan_t5x.checkpoint.manager import Checkpoints
 from flan_t5x.data.aggregates import get_aggregate
 from flan_t5x.evaluation.aggregates import aggregate_value
+from flan_t5x.evaluation.baselines import shown
 from flan_t5x.evaluation.heldout import EvaluationResult, HeldOut
 from flan_t5x.evaluation.results import result_record
 from flan_t5x.files import write_whole
@@ -96,7 +97,7 @@ class Selection:
         beaten = sum(t.score > t.baseline.value for t in result.tasks)
         progress.say(
             f"step {step}: {'' if self._figure is None else f'{self._metric} {value:.4f}, '}"
-            f"held-out average {result.average:.4f} (baseline {result.baseline:.4f}; "
+            f"held-out average {result.average:.4f} (baseline {shown(result.baseline, 4)}; "
             f"{beaten} of {len(result.tasks)} tasks above theirs; {result.seconds:.1f} s)"
         )
         return value

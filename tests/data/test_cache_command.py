@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import io
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from flan_t5x.data import build
+from flan_t5x.data import build, registry
 from flan_t5x.data.build import build_cache, describe
-from flan_t5x.data.cache import Estimate
+from flan_t5x.data.cache import CACHE_VARIABLE, Estimate
 from flan_t5x.data.registry import WeightedTask
 from flan_t5x.errors import UserError
 from tests.data.cache_toys import make_vocabulary, toy_task
@@ -92,6 +96,49 @@ def test_missing_data_is_left_out_when_that_is_allowed(
         )
         assert ("train_mix: 40.0% is left out" in text(shown)) == allowed
     assert asked == [("train_mix", False), ("train_mix", True)]
+
+
+@dataclass(frozen=True)
+class Own:
+    """What a run's `DataConfig` says of own data."""
+
+    user_jsonl: Mapping[str, str]
+    rendered: Mapping[str, str]
+    modules: tuple[str, ...] = ()
+    rendered_cap: int | None = None
+    examples_per_task: int | None = 100
+    rendered_where: Mapping[str, str] = field(default_factory=lambda: {"template_type": "zs"})
+
+
+def test_a_runs_own_data_is_cached_as_well(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "_registry", registry._Registry())
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "notes"))
+    rows = [
+        {"inputs": f"red {i}", "targets": "blue", "task_name": f"n{i % 2}", "template_type": kind}
+        for i in range(60)
+        for kind in ("zs", "fs")
+    ]
+    dump, mine = tmp_path / "dump.jsonl", tmp_path / "mine.jsonl"
+    dump.write_text("\n".join(map(json.dumps, rows)))
+    mine.write_text("\n".join(json.dumps({k: r[k] for k in ("inputs", "targets")}) for r in rows))
+    cached = build_cache(
+        mixture_or_task_name="train_mix",
+        cache_dir=str(tmp_path / "cache"),
+        task_feature_lengths=LENGTHS,
+        vocabulary=model,
+        num_workers=1,
+        own=Own({"mine": str(mine)}, {"dump": str(dump)}),
+        console=console(),
+    )
+    counts = Counter[str]()
+    for (task, _), split in cached.items():
+        counts[task] += split.num_examples
+    assert counts["mine"] == 100
+    assert 20 < counts["dump_n0"] <= 30
+    assert {"dump_n0", "dump_n1", "toy_a", "toy_b"} < set(counts)
+    assert {split for task, split in cached if task in ("mine", "dump_n0")} == {"train"}
 
 
 def test_a_missing_vocabulary_is_named(model: str, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flan_t5x.data.definitions import FORMATS, BadRow, Example, RowError, Template
+from flan_t5x.data.definitions import FORMATS, Example, RowError, Template
 from flan_t5x.data.formats import (
     BASE_STYLES,
     COT_STYLES,
@@ -19,7 +19,6 @@ from flan_t5x.data.formats import (
     SHOT_STYLES,
     ExemplarPool,
     fixed_texts,
-    preview,
     render,
 )
 from flan_t5x.data.vocabulary import Vocabulary
@@ -388,21 +387,3 @@ def test_all_that_the_renderer_adds_survives_the_t5_vocabulary(shared):
     assert set(fixed_texts()) < set(texts)
     for text in texts:
         assert t5.decode(t5.encode(text)) == text
-
-
-def test_preview(vocabulary):
-    source = ListSource(
-        {"train": [animal("train", 0), BadRow("line 2", "missing column", "2 of 3"), ROW]}
-    )
-    task = only("{story}", "zs_cot", source=source)
-    task = replace(task, source=ListSource({"train": [*source.rows["train"][:2]]}))
-    shown = {p.id: p for p in preview(task, vocabulary, 10, 0)}
-    assert set(shown) == {"train-0", "line 2"}
-    assert shown["line 2"].rejected == "missing column: 2 of 3"
-    assert shown["line 2"].rendered is None
-    good = shown["train-0"]
-    assert list(good.input_ids) == [*vocabulary.encode(good.rendered.inputs), 1]
-    assert list(good.target_ids) == [*vocabulary.encode(good.rendered.targets), 1]
-    assert preview(task, vocabulary, 1, 5) == preview(task, vocabulary, 1, 5)
-    unusable = only("{story}", source=ListSource({"train": [replace(ROW, answer="hen")]}))
-    assert preview(unusable, vocabulary, 1, 0)[0].rejected.startswith("answer not among options")

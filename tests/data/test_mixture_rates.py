@@ -6,6 +6,7 @@ import pytest
 
 from flan_t5x.data import registry
 from flan_t5x.data.definitions import MixtureDefinition, MixturePart
+from flan_t5x.data.own_files import register_jsonl, register_rendered
 from flan_t5x.data.sources.location import MissingDataError
 from flan_t5x.errors import UserError
 
@@ -147,8 +148,8 @@ def test_other_problems_stay_errors(mix):
 
 
 def test_a_users_own_file_must_be_there(mix, tmp_path):
-    registry.register_jsonl("mine", tmp_path / "mine.jsonl")
-    registry.register_rendered("dump", tmp_path / "dump.jsonl")
+    register_jsonl("mine", tmp_path / "mine.jsonl")
+    register_rendered("dump", tmp_path / "dump.jsonl")
     for name in ("mine", "dump"):
         both = mix(f"with_{name}", MixturePart(name), MixturePart("a"))
         with pytest.raises(UserError, match=r"jsonl' does not exist\. Check its path"):

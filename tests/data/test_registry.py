@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from flan_t5x.data import registry
 from flan_t5x.data.definitions import MixtureDefinition, MixturePart
+from flan_t5x.data.own_files import register_jsonl
 from flan_t5x.errors import UserError
 
 from .rows import ListSource, animal, animal_task
@@ -269,7 +270,7 @@ def test_own_modules(fresh, tmp_path, monkeypatch):
 
 def test_own_files(fresh, tmp_path):
     path = tmp_path / "mine.jsonl"
-    task = registry.register_jsonl("mine", path, format="zs", templates=["Please: {inputs}"])
+    task = register_jsonl("mine", path, format="zs", templates=["Please: {inputs}"])
     assert task.extract == "text"
     assert task.metrics == ("accuracy",)
     with pytest.raises(UserError, match=r"mine.*does not exist"):
@@ -277,9 +278,9 @@ def test_own_files(fresh, tmp_path):
     rows = [{"inputs": f"question {i}", "targets": str(i), "split": "train"} for i in range(4)]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert rates("own_mixture") == {"mine": 1.0}
-    again = registry.register_jsonl("mine", path, format="zs", templates=["Please: {inputs}"])
+    again = register_jsonl("mine", path, format="zs", templates=["Please: {inputs}"])
     assert registry.get_task("mine") == again
     with pytest.raises(UserError, match="the name 'mine' is taken"):
-        registry.register_jsonl("mine", tmp_path / "other.jsonl")
-    cot = registry.register_jsonl("mine_cot", path, format="zs_cot")
+        register_jsonl("mine", tmp_path / "other.jsonl")
+    cot = register_jsonl("mine_cot", path, format="zs_cot")
     assert cot.extract == "cot_answer"

@@ -19,12 +19,10 @@ from flan_t5x.data.definitions import (  # noqa: E402
 from flan_t5x.data.seqio_tasks import to_seqio_mixture, to_seqio_task  # noqa: E402
 from flan_t5x.data.vocabulary import Vocabulary, default_vocabulary  # noqa: E402
 from flan_t5x.errors import UserError  # noqa: E402
-from flan_t5x.evaluation.extraction import EXTRACTORS  # noqa: E402
-from flan_t5x.evaluation.metrics import METRICS  # noqa: E402
+from flan_t5x.evaluation import scoring  # noqa: E402
 
 from .rows import ListSource, animal, animal_source, animal_task, make_vocabulary  # noqa: E402
 
-TABLES = {"metrics": METRICS, "extractors": EXTRACTORS}
 LENGTHS = {"inputs": 96, "targets": 14}
 
 TEXTS = (
@@ -90,7 +88,7 @@ def test_tokens_equal_those_of_the_cache(format, vocabulary, tmp_path):
     lengths = {"inputs": 96, "targets": 28 if format.endswith("_cot") else 14}
     spec = CacheSpec((task,), vocabulary, lengths, splits=("train", "validation"))
     cached = ensure_cached(spec, tmp_path, num_workers=1)
-    ours = to_seqio_task(task, vocabulary=vocabulary, **TABLES, feature_lengths=lengths)
+    ours = to_seqio_task(task, vocabulary=vocabulary, scoring=scoring, feature_lengths=lengths)
     for split in ("train", "validation"):
         entry = cached[task.name, split]
         expected = [
@@ -103,7 +101,7 @@ def test_tokens_equal_those_of_the_cache(format, vocabulary, tmp_path):
 
 
 def test_shards_divide_the_rows(vocabulary):
-    task = to_seqio_task(animal_task(name="sharded"), vocabulary=vocabulary, **TABLES)
+    task = to_seqio_task(animal_task(name="sharded"), vocabulary=vocabulary, scoring=scoring)
     whole = rows_of(task, "validation")
     shards = [
         rows_of(task, "validation", shard_info=seqio.ShardInfo(index=i, num_shards=3))
@@ -114,7 +112,7 @@ def test_shards_divide_the_rows(vocabulary):
 
 
 def test_shuffling_keeps_the_rows(vocabulary):
-    task = to_seqio_task(animal_task(name="shuffled"), vocabulary=vocabulary, **TABLES)
+    task = to_seqio_task(animal_task(name="shuffled"), vocabulary=vocabulary, scoring=scoring)
     data = task.get_dataset(LENGTHS, split="train", shuffle=True, seed=3)
     ids = [e["id"].decode() for e in data.as_numpy_iterator()]
     plain = [id for id, *_ in rows_of(task, "train")]
@@ -126,28 +124,45 @@ def test_metrics_and_postprocessing(vocabulary):
     task = animal_task(
         "zs_cot", name="scored", extract="cot_answer", metrics=("accuracy", "normalized_accuracy")
     )
-    made = to_seqio_task(task, vocabulary=vocabulary, **TABLES)
-    said = made.postprocess_fn("It is red. So the answer is dog.", example={}, is_target=True)
+    made = to_seqio_task(task, vocabulary=vocabulary, scoring=scoring)
+    text = "It is red. So the answer is dog."
+    said = made.postprocess_fn(text, example={}, is_target=False)
     assert said == "dog"
-    scores = [fn(targets=["dog", "cat"], predictions=["dog", "Cat"]) for fn in made.metric_fns]
-    assert scores == [{"accuracy": 0.5}, {"normalized_accuracy": 1.0}]
+    rows = [
+        made.postprocess_fn(text, example={"scoring": b'{"targets": "%s"}' % gold}, is_target=True)
+        for gold in (b"The answer is dog.", b"The answer is cat.")
+    ]
+    (metrics,) = made.metric_fns
+    assert metrics(targets=rows, predictions=["dog", "Cat"]) == {
+        "accuracy": 0.5,
+        "normalized_accuracy": 1.0,
+    }
+
+
+def test_a_task_without_scores(vocabulary):
+    made = to_seqio_task(animal_task(name="bare"), vocabulary=vocabulary, scoring=None)
+    assert made.metric_fns == []
+    scored = to_seqio_task(animal_task(name="bare"), vocabulary=vocabulary, scoring=scoring)
+    assert len(scored.metric_fns) == 1
 
 
 def test_registering_again(vocabulary, tmp_path):
     task = animal_task(name="registered", source=animal_source())
-    first = to_seqio_task(task, vocabulary=vocabulary, **TABLES)
+    first = to_seqio_task(task, vocabulary=vocabulary, scoring=scoring)
     assert seqio.TaskRegistry.get("registered") is first
-    assert to_seqio_task(task, vocabulary=vocabulary, **TABLES) is first
-    other = to_seqio_task(replace(task, seed=1), vocabulary=vocabulary, **TABLES)
+    assert to_seqio_task(task, vocabulary=vocabulary, scoring=scoring) is first
+    other = to_seqio_task(replace(task, seed=1), vocabulary=vocabulary, scoring=scoring)
     assert other is not first
     assert seqio.TaskRegistry.get("registered") is other
 
 
 def test_unknown_metric_or_extractor(vocabulary):
-    with pytest.raises(UserError, match="names the metric 'bleurt'; there are accuracy"):
-        to_seqio_task(animal_task(name="m1", metrics=("bleurt",)), vocabulary=vocabulary, **TABLES)
-    with pytest.raises(UserError, match="names the extractor 'last'"):
-        to_seqio_task(animal_task(name="m2", extract="last"), vocabulary=vocabulary, **TABLES)
+    for more, message in (
+        ({"metrics": ("bleurt",)}, "metric 'bleurt' is not known"),
+        ({"extract": "last"}, "extractor 'last' is not known"),
+    ):
+        with pytest.raises(UserError, match=message):
+            to_seqio_task(animal_task(name="m", **more), vocabulary=vocabulary, scoring=scoring)
 
 
 def test_mixture_rates(vocabulary, monkeypatch):
@@ -162,7 +177,7 @@ def test_mixture_rates(vocabulary, monkeypatch):
     )
     made.add(tasks, [inner, outer], origin="test")
     mixture = to_seqio_mixture(
-        "mixed_outer", vocabulary=vocabulary, **TABLES, feature_lengths=LENGTHS
+        "mixed_outer", vocabulary=vocabulary, scoring=scoring, feature_lengths=LENGTHS
     )
     assert seqio.MixtureRegistry.get("mixed_outer") is mixture
     ours = {w.task.name: w.rate for w in registry.resolve("mixed_outer")}
@@ -171,4 +186,4 @@ def test_mixture_rates(vocabulary, monkeypatch):
     data = mixture.get_dataset(LENGTHS, split="train", shuffle=False)
     assert sum(1 for _ in data.take(20).as_numpy_iterator()) == 20
     with pytest.raises(UserError, match="'mixed_10' is a task"):
-        to_seqio_mixture("mixed_10", vocabulary=vocabulary, **TABLES)
+        to_seqio_mixture("mixed_10", vocabulary=vocabulary, scoring=scoring)

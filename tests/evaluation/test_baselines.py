@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import math
+
 import hypothesis
 import hypothesis.strategies as st
 import pytest
 
-from flan_t5x.evaluation.baselines import Baseline, baseline
+from flan_t5x.data.definitions import TaskDefinition, Template
+from flan_t5x.evaluation.baselines import CHEAP, Baseline, baseline, shown
+from flan_t5x.evaluation.metrics import METRICS
+from flan_t5x.evaluation.scoring import AnswerKey
+from tests.data.rows import animal_source
 
 ANSWERS = st.lists(st.sampled_from("abcd"), min_size=1, max_size=20)
 
@@ -41,3 +47,54 @@ def test_nothing_to_measure() -> None:
         baseline([], [])
     with pytest.raises(ValueError, match="2 answers, 1 sets"):
         baseline(["a", "b"], [[]])
+
+
+def key_of(metric: str, rows: list[dict[str, object]]) -> AnswerKey:
+    task = TaskDefinition("t", animal_source(), (Template("{story}"),), metrics=(metric,))
+    return AnswerKey(task, rows)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_a_constant_is_scored_by_the_metric_itself(metric: str) -> None:
+    """Six numbers, three times the same: what "2.0" for every question scores, or nothing."""
+    golds = ["2.0", "1.0", "2.0", "3.0", "2.0", "1.0"]
+    key = key_of(metric, [{"id": i, "targets": gold} for i, gold in enumerate(golds)])
+    found = key.baseline()
+    if metric not in CHEAP:
+        assert math.isnan(found.value)
+        assert found.constant_answer == ""
+        return
+    (first, *_) = key.metrics([found.constant_answer] * 6).values()
+    assert found.value == found.constant == first
+    assert all(next(iter(key.metrics([gold] * 6).values())) <= first for gold in golds)
+
+
+def test_classes_behind_markers_have_a_constant_too() -> None:
+    """Always "yes" has an F1 of 2 * 2 / (2 + 4), whichever letter stands for it."""
+    rows: list[dict[str, object]] = [
+        {"targets": "A", "valid_answers": ["A", "B"], "classes": ["yes", "no"]},
+        {"targets": "B", "valid_answers": ["A", "B"], "classes": ["no", "yes"]},
+        {"targets": "A", "valid_answers": ["A", "B"], "classes": ["no", "yes"]},
+        {"targets": "B", "valid_answers": ["A", "B"], "classes": ["yes", "no"]},
+    ]
+    found = key_of("f1_yes", rows).baseline()
+    assert (found.constant, found.constant_answer) == (pytest.approx(2 / 3), "yes")
+    assert math.isnan(found.random), "a chance of being right is no F1"
+    assert key_of("matthews", rows).baseline().value == 0.0
+    assert key_of("accuracy", rows).baseline() == Baseline(0.5, "A", 0.5)
+
+
+def test_other_right_answers_make_a_constant_better() -> None:
+    rows: list[dict[str, object]] = [
+        {"targets": "red", "references": ["blue"]},
+        {"targets": "blue"},
+        {"targets": "red"},
+        {"targets": "green", "references": ["blue"]},
+    ]
+    found = key_of("squad", rows).baseline()
+    assert (found.value, found.constant_answer) == (0.75, "blue")
+
+
+def test_undefined_figures_are_dashes() -> None:
+    assert [shown(x) for x in (math.nan, None, 0.25)] == ["-", "-", "0.250"]
+    assert shown(0.5, 4) == "0.5000"

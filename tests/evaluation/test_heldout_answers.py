@@ -2,46 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from flan_t5x.data.cache import CacheSpec, ensure_cached
-from flan_t5x.data.definitions import Example, TaskDefinition, Template
+from flan_t5x.data.definitions import TaskDefinition, Template
 from flan_t5x.data.vocabulary import resolve_vocabulary
 from flan_t5x.evaluation.heldout import HeldOut, TaskScore
-from tests.evaluation.toys import FakeGenerator
-
-GOLD = ("yes", "no", "no", "yes", "no", "yes")
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Six rows in a split "validation".
-
-    Attributes:
-        kind: "classes" for yes or no, two rows to a group; "open" with three right answers.
-    """
-
-    kind: str
-    splits: tuple[str, ...] = ("validation",)
-
-    def num_examples(self, split: str) -> int:
-        return len(GOLD)
-
-    def read(self, split: str, start: int, stop: int) -> Iterator[Example]:
-        for i in range(start, stop):
-            fields = {"text": "red blue green"[: 4 + i]}
-            if self.kind == "classes":
-                options = ("yes", "no")
-                yield Example(str(i), fields, GOLD[i], options, group=f"question {i // 2}")
-            else:
-                yield Example(str(i), fields, "red", references=("the blue", "green"))
-
-    def fingerprint(self) -> str:
-        return self.kind
+from tests.evaluation.toys import FakeGenerator, Rows, class_task, open_task
 
 
 def scored(
@@ -56,13 +25,7 @@ def scored(
 
 
 def test_classes_are_scored_whatever_their_markers(tmp_path: Path) -> None:
-    task = TaskDefinition(
-        "toy_classes",
-        Rows("classes"),
-        (Template("Is it {text}? {options}"),),
-        metrics=("f1_yes", "group_match", "matthews", "accuracy"),
-        option_styles=("letter_paren",),
-    )
+    task = class_task()
     right, rows = scored(task, ["(A)", "(B)", "(B)", "(A)", "(B)", "(A)"], tmp_path)
     assert [row["targets"] for row in rows] == ["(A)", "(B)", "(B)", "(A)", "(B)", "(A)"]
     assert rows[0]["classes"] == ["yes", "no"]
@@ -76,9 +39,7 @@ def test_classes_are_scored_whatever_their_markers(tmp_path: Path) -> None:
 
 
 def test_any_of_the_right_answers_counts(tmp_path: Path) -> None:
-    task = TaskDefinition(
-        "toy_open", Rows("open"), (Template("Name it: {text}"),), metrics=("squad", "rouge")
-    )
+    task = open_task()
     said = ["red", "the blue", "blue", "green", "blue red", "white"]
     found, rows = scored(task, said, tmp_path)
     assert rows[0]["references"] == ["the blue", "green"]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import jax
@@ -12,7 +12,13 @@ import numpy as np
 
 from flan_t5x.checkpoint.base import save_base
 from flan_t5x.data import registry
-from flan_t5x.data.definitions import MixtureDefinition, MixturePart, TaskDefinition
+from flan_t5x.data.definitions import (
+    Example,
+    MixtureDefinition,
+    MixturePart,
+    TaskDefinition,
+    Template,
+)
 from flan_t5x.data.vocabulary import Vocabulary
 from flan_t5x.evaluation.generation import BatchProgress, Generated
 from flan_t5x.model.config import T5Config
@@ -38,6 +44,54 @@ def save_checkpoint(folder: Path, **card: object) -> str:
     path = folder / "tiny.npz"
     save_base(path, params(), card)
     return str(path)
+
+
+GOLD = ("yes", "no", "no", "yes", "no", "yes")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Six rows in a split "validation".
+
+    Attributes:
+        kind: "classes" for yes or no, two rows to a group; "open" with three right answers.
+    """
+
+    kind: str
+    splits: tuple[str, ...] = ("validation",)
+
+    def num_examples(self, split: str) -> int:
+        return len(GOLD)
+
+    def read(self, split: str, start: int, stop: int) -> Iterator[Example]:
+        for i in range(start, stop):
+            fields = {"text": "red blue green"[: 4 + i]}
+            if self.kind == "classes":
+                options = ("yes", "no")
+                yield Example(str(i), fields, GOLD[i], options, group=f"question {i // 2}")
+            else:
+                yield Example(str(i), fields, "red", references=("the blue", "green"))
+
+    def fingerprint(self) -> str:
+        return self.kind
+
+
+def class_task() -> TaskDefinition:
+    """Yes or no behind letters, two rows to a question."""
+    return TaskDefinition(
+        "toy_classes",
+        Rows("classes"),
+        (Template("Is it {text}? {options}"),),
+        metrics=("f1_yes", "group_match", "matthews", "accuracy"),
+        option_styles=("letter_paren",),
+    )
+
+
+def open_task() -> TaskDefinition:
+    """Three answers are right."""
+    return TaskDefinition(
+        "toy_open", Rows("open"), (Template("Name it: {text}"),), metrics=("squad", "rouge")
+    )
 
 
 def tasks() -> list[TaskDefinition]:

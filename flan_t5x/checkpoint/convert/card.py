@@ -99,7 +99,7 @@ def _scores(run: Path) -> Iterator[str]:
         yield f"### {label}"
         yield ""
         yield (
-            f"Average {scored['average']:.4f}, baseline {scored['baseline']:.4f} "
+            f"Average {_number(scored['average'])}, baseline {_number(scored['baseline'])} "
             "(the better of the best constant and a random valid answer)."
         )
         yield ""
@@ -120,7 +120,7 @@ def _table(columns: list[str], rows: list[list[str]]) -> Iterator[str]:
 
 
 def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.4f}"
+    return "-" if value is None else f"{value:.4f}"
 
 
 def _quoted(path: Path, title: str, language: str) -> list[str]:

@@ -22,7 +22,7 @@ from typing import Any
 
 from flan_t5x.data import registry
 from flan_t5x.data.definitions import MixtureDefinition, TaskDefinition, Template
-from flan_t5x.data.formats import Preview, preview
+from flan_t5x.data.preview import Preview, preview
 from flan_t5x.data.vocabulary import Vocabulary
 from flan_t5x.errors import UserError
 

@@ -55,8 +55,8 @@ class JsonlSource(LineSource):
     @property
     def splits(self) -> tuple[str, ...]:
         """Of train, validation and test those that have rows. Opens the file."""
-        rows = self.rows()
-        return tuple(s for s in SPLITS if rows.get(s))
+        sizes = self.sizes()
+        return tuple(s for s in SPLITS if sizes.get(s))
 
     def parse(self, line: str, number: int) -> tuple[str, Example]:
         """Split and row of a line. Raises RowError."""

@@ -1,4 +1,7 @@
-"""Text files with one row a line: opened on first use, bad lines kept as `BadRow`s."""
+"""Text files with one row a line: indexed on first use, bad lines kept as `BadRow`s.
+
+Nothing but the places of rows is held in memory (`line_index`), so a file may have any size.
+"""
 
 from __future__ import annotations
 
@@ -6,25 +9,14 @@ import contextlib
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from flan_t5x.data.definitions import BadRow, Example, RowError
+from flan_t5x.data.sources.line_index import FileState, LineIndex, Place, line_index, lines_of
 from flan_t5x.data.sources.location import MissingDataError
 from flan_t5x.data.sources.splits import TRAIN
 from flan_t5x.errors import UserError
-
-Rows = dict[str, list[Example | BadRow]]
-
-
-@dataclass(frozen=True)
-class _Loaded:
-    """What a file held when it was read."""
-
-    path: Path
-    digest: str
-    rows: Rows
 
 
 class LineSource(ABC):
@@ -39,8 +31,9 @@ class LineSource(ABC):
     # What a fingerprint must also cover: raise where a subclass parses differently.
     parser_version = 1
 
-    _loaded: _Loaded | None = None
+    _index: LineIndex | None = None
     _pinned: Path | None = None
+    _expected: int | None = None  # bytes, in a copy; times may differ from host to host
 
     @property
     def raw_name(self) -> str:
@@ -74,77 +67,95 @@ class LineSource(ABC):
 
     def num_examples(self, split: str) -> int:
         """Rows of a split, good and bad."""
-        return len(self._split(split))
+        self._check(split)
+        return len(self._indexed().splits.get(split, ()))
 
     def read(self, split: str, start: int, stop: int) -> Iterator[Example | BadRow]:
         """Rows start..stop-1 in file order."""
-        return iter(self._split(split)[start:stop])
+        self._check(split)
+        index = self._indexed()
+        return self._rows(index, split, start, stop) if split in index.splits else iter(())
 
     def fingerprint(self) -> str:
         """Digest of the file's bytes and of how they are parsed."""
-        how = f"{type(self).__name__} {self.parser_version} {self.settings()}"
-        return hashlib.sha256(f"{self._load().digest} {how}".encode()).hexdigest()
+        return hashlib.sha256(f"{self._indexed().sha256} {self._how()}".encode()).hexdigest()
 
-    def rows(self) -> Rows:
-        """All rows by split, in file order. Reads the file once."""
-        return self._load().rows
+    def sizes(self) -> dict[str, int]:
+        """Rows by split. Reads the file once."""
+        return {split: len(rows) for split, rows in self._indexed().splits.items()}
 
-    def _split(self, split: str) -> list[Example | BadRow]:
+    def _how(self) -> str:
+        return f"{type(self).__name__} {self.parser_version} {self.settings()}"
+
+    def _check(self, split: str) -> None:
         if split not in self.splits:
             raise UserError(
                 f"{str(self.file())!r} has no split {split!r}; it has {', '.join(self.splits)}."
             )
-        return self.rows().get(split, [])
 
-    def _load(self) -> _Loaded:
+    def _indexed(self) -> LineIndex:
+        """Where the rows are; looked for anew where the file was written to."""
         path = self.file()
-        if self._loaded is None or self._loaded.path != path:
-            content = self._content(path)
-            digest = hashlib.sha256(content).hexdigest()
-            self._loaded = _Loaded(path, digest, self._parse_all(content, path.name))
-        return self._loaded
-
-    def _content(self, path: Path) -> bytes:
         try:
-            content = path.read_bytes()
+            state = FileState.of(path)
+            if self._expected not in (None, state.size):
+                raise UserError(
+                    f"the file {str(path)!r} was changed while it was being read: run the same "
+                    "command again."
+                )
+            if self._index is None or self._index.state != state:
+                self._index = line_index(path, self._place, home=self.home_split, how=self._how())
         except FileNotFoundError as error:
             if self.raw_name:
                 raise MissingDataError(self.missing(path), raw=self.raw_name) from error
             raise UserError(self.missing(path)) from error
         except OSError as error:
             raise UserError(f"cannot read {str(path)!r}: {error.strerror}.") from error
-        if not content.strip():
+        if self._index.empty:
             raise UserError(f"the file {str(path)!r} is empty.")
-        return content
+        return self._index
 
-    def _parse_all(self, content: bytes, name: str) -> Rows:
-        found: Rows = {self.home_split: []}
-        lines_of_ids: dict[str, int] = {}
-        for number, raw in enumerate(content.split(b"\n"), start=1):
-            if not raw.strip():
-                continue
-            try:
-                line = raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r")
-                split, example = self.parse(line, number)
-                earlier = lines_of_ids.setdefault(example.id, number)
-                if earlier != number:
-                    raise RowError("duplicate id", f"id {example.id!r} is on line {earlier} too")
-            except UnicodeDecodeError as error:
-                detail = f"byte {error.start + 1} is {raw[error.start]:#04x}"
-                found[self.home_split].append(_bad(name, number, "not UTF-8", detail))
-            except RowError as error:
-                found[self.home_split].append(_bad(name, number, error.reason, error.detail))
-            else:
-                found.setdefault(split, []).append(example)
-        return found
+    def _place(self, raw: bytes, number: int) -> Place:
+        try:
+            split, example = self.parse(_text(raw, number), number)
+        except (UnicodeDecodeError, RowError):
+            return Place(self.home_split, None)
+        return Place(split, example.id)
+
+    def _rows(
+        self, index: LineIndex, split: str, start: int, stop: int
+    ) -> Iterator[Example | BadRow]:
+        name = self.file().name
+        with self.file().open("rb") as file:
+            for number, raw in lines_of(file, index.splits[split][start:stop]):
+                yield self._row(index, name, number, raw)
+
+    def _row(self, index: LineIndex, name: str, number: int, raw: bytes) -> Example | BadRow:
+        try:
+            _, example = self.parse(_text(raw, number), number)
+        except UnicodeDecodeError as error:
+            detail = f"byte {error.start + 1} is {raw[error.start]:#04x}"
+            return _bad(name, number, "not UTF-8", detail)
+        except RowError as error:
+            return _bad(name, number, error.reason, error.detail)
+        earlier = index.earlier(number)
+        if earlier is None:
+            return example
+        return _bad(name, number, "duplicate id", f"id {example.id!r} is on line {earlier} too")
 
     def __getstate__(self) -> dict[str, Any]:
-        # Workers read the file themselves, which is cheaper than sending its rows; they must
-        # find it even though `set_data_dir` was only called here.
-        state = {k: v for k, v in self.__dict__.items() if k != "_loaded"}
+        # Workers look for the rows themselves; they must find the file even though `set_data_dir`
+        # was only called here, and no other rows than were counted here.
+        state = {k: v for k, v in self.__dict__.items() if k != "_index"}
         with contextlib.suppress(UserError):
             state["_pinned"] = self.file()
+            if self._index is not None and self._index.state.path == str(self.file().absolute()):
+                state["_expected"] = self._index.state.size
         return state
+
+
+def _text(raw: bytes, number: int) -> str:
+    return raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r")
 
 
 def _bad(name: str, number: int, reason: str, detail: str) -> BadRow:

@@ -7,16 +7,19 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import gzip
 import json
 import struct
 import zlib
 from collections.abc import Callable, Iterator
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from flan_t5x.data.definitions import RowError
+from flan_t5x.data.sources.json_list import json_list
 from flan_t5x.errors import UserError
 
 Record = dict[str, Any] | RowError
@@ -117,10 +120,8 @@ def as_record(value: object) -> Record:
 
 def _read_list(path: Path, start: int) -> Iterator[Record]:
     with _open(path) as file:
-        content = json.loads(file.read().decode("utf-8-sig"))
-    if not isinstance(content, list):
-        raise ValueError(f"a list of objects is needed, it holds a {type(content).__name__}")
-    yield from map(as_record, content[start:])
+        values = json_list(codecs.getreader("utf-8-sig")(file))
+        yield from map(as_record, islice(values, start, None))
 
 
 def _parquet(path: Path) -> Any:
@@ -135,9 +136,10 @@ def _read_parquet(path: Path, start: int) -> Iterator[Record]:
     for number in range(file.num_row_groups):
         size = file.metadata.row_group(number).num_rows
         if passed + size > start:
-            group = file.read_row_group(number).slice(max(start - passed, 0))
-            for batch in group.to_batches(max_chunksize=1024):
-                yield from batch.to_pylist()
+            rows = chain.from_iterable(
+                batch.to_pylist() for batch in file.iter_batches(1024, row_groups=[number])
+            )
+            yield from islice(rows, max(start - passed, 0), None)
         passed += size
 
 

@@ -9,6 +9,7 @@ are: what a vocabulary makes of them is its matter.
 from __future__ import annotations
 
 import hashlib
+from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -124,14 +125,14 @@ class RenderedSource:
             return None
         if self._chosen is None:
             self._facts()  # names a file that is missing
-            found: dict[str, list[int]] = {name: [] for name in self.splits}
+            found = {name: array("q") for name in self.splits}
             for place, record in enumerate(read_records(self._file())):
                 if isinstance(record, RowError):
                     found[TRAIN].append(place)
                 elif all(str(record.get(c)) == v for c, v in self.where.items()):
                     asked = str(record.get("inputs"))
                     found[hashed_split(asked, validation=self.validation_share)].append(place)
-            self._chosen = {name: np.array(places, np.int64) for name, places in found.items()}
+            self._chosen = {name: np.frombuffer(some, np.int64) for name, some in found.items()}
         return self._chosen[split]
 
     def __getstate__(self) -> dict[str, Any]:

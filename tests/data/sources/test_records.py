@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flan_t5x.data.definitions import RowError
@@ -94,6 +94,7 @@ def test_ranges_in_any_order(path):
     assert list(copy.read(30, 33)) == ROWS[30:33]
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), max_size=6))
 def test_a_cursor_reads_what_a_list_would(tmp_path_factory, ranges):
     path = tmp_path_factory.getbasetemp() / "cursor.jsonl"

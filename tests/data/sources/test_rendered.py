@@ -10,6 +10,7 @@ import pytest
 from flan_t5x.data import registry
 from flan_t5x.data.cache import CACHE_VARIABLE
 from flan_t5x.data.definitions import BadRow, Example, Source
+from flan_t5x.data.own_files import register_rendered
 from flan_t5x.data.sources import counts
 from flan_t5x.data.sources.rendered import RenderedSource, combinations
 from flan_t5x.errors import UserError
@@ -116,9 +117,9 @@ def test_files_that_cannot_be_used(tmp_path):
 
 def test_registering(path, monkeypatch):
     monkeypatch.setattr(registry, "_registry", registry._Registry())
-    task = registry.register_rendered("dump_cot", path, where={"task_source": "CoT"})
-    assert registry.register_rendered("dump_cot", path, where={"task_source": "CoT"}) is task
+    task = register_rendered("dump_cot", path, where={"task_source": "CoT"})
+    assert register_rendered("dump_cot", path, where={"task_source": "CoT"}) is task
     assert task.source.num_examples("train") == 20
     assert [t.inputs for t in task.templates] == ["{inputs}"]
     with pytest.raises(UserError, match="the name 'dump_cot' is taken"):
-        registry.register_rendered("dump_cot", path)
+        register_rendered("dump_cot", path)
