@@ -70,8 +70,9 @@ class BeamRules(Protocol):
 class T5xRules:
     """Those of T5X's ``decoding.beam_search``; the penalty is Wu et al. 2016, equation 14.
 
-    A row's search goes on until its worst answer beats the likeliest live beam even if that
-    reached `max_length` at no cost. A row without an answer returns its live beams.
+    A row's search goes on until it has `beams` answers and the worst of them beats the likeliest
+    live beam, even if that reached `max_length` at no cost. All rows go on as long as one does. A
+    row without an answer returns its live beams.
     """
 
     def penalty(self, alpha: float, length: Int[Array, "..."] | int) -> Float[Array, "..."]:
@@ -95,8 +96,8 @@ class T5xRules:
         length: Array,
         max_length: int,
     ) -> Bool[Array, " batch"]:
-        """Rows whose worst answer (there may be one alone) could be beaten."""
-        worst = jnp.where(done.any(axis=1), jnp.where(done, scores, NEVER).min(axis=1), NEVER)
+        """Rows that lack answers, or whose worst answer could be beaten at full length."""
+        worst = jnp.where(done, scores, NEVER).min(axis=1)
         return ~(worst > best_live / self.penalty(alpha, max_length))
 
     def has_penalty(self, ended: Bool[Array, "..."]) -> Bool[Array, "..."]:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from flan_t5x.decode.beam import BeamSearch
-from flan_t5x.decode.beam_rules import BEAM_RULES
+from flan_t5x.decode.beam_rules import BEAM_RULES, NEVER, BeamRules
 from flan_t5x.errors import UserError
 
 T5X, THEIRS = BEAM_RULES["t5x"], BEAM_RULES["transformers"]
@@ -31,28 +31,25 @@ def test_who_may_end() -> None:
     assert late.tolist() == [[True, True, False, False], [False] * 4]
 
 
+@pytest.mark.parametrize("rules", [T5X, THEIRS], ids=["t5x", "transformers"])
 @pytest.mark.parametrize(
-    ("done", "t5x", "theirs"),
-    [
-        ([False, False], True, True),
-        ([True, False], False, True),  # T5X is content with one answer, if nothing can beat it
-        ([True, True], False, False),
-    ],
+    ("answers", "goes_on"), [([], True), ([-1.0], True), ([-1.0, -2.0], False)]
 )
-def test_when_a_row_is_closed(done: list[bool], t5x: bool, theirs: bool) -> None:
-    """Scores of answers -1 and -2, live beam at -6 after 2 of 4 tokens: -3 or, at most, -4."""
+def test_when_a_row_is_closed(rules: BeamRules, answers: list[float], goes_on: bool) -> None:
+    """Two beams; the live one has -6 after 2 of 4 tokens: -3 or, at full length, -4."""
+    lacking = 2 - len(answers)
     given = {
         "best_live": jnp.array([-6.0]),
-        "done": jnp.array([done]),
-        "scores": jnp.where(jnp.array([done]), jnp.array([[-1.0, -2.0]]), -1e7),
+        "done": jnp.array([[True] * len(answers) + [False] * lacking]),
+        "scores": jnp.array([[*answers, *[NEVER] * lacking]]),
         "alpha": 1.0,
         "length": jnp.array(2),
         "max_length": 4,
     }
-    for rules, expected in ((T5X, t5x), (THEIRS, theirs)):
-        assert rules.open_rows(jnp.array([True]), **given).tolist() == [expected]  # type: ignore[arg-type]
-    closed = THEIRS.open_rows(jnp.array([False]), **given | {"best_live": jnp.array([-0.1])})  # type: ignore[arg-type]
-    assert not closed.any(), "for good"
+    assert rules.open_rows(jnp.array([True]), **given).tolist() == [goes_on]  # type: ignore[arg-type]
+    better = given | {"best_live": jnp.array([-0.1])}
+    again = rules.open_rows(jnp.array([False]), **better)  # type: ignore[arg-type]
+    assert again.tolist() == [rules is T5X], "transformers closes a row for good"
 
 
 def test_the_live_beam_is_judged_at_another_length() -> None:
