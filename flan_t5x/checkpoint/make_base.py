@@ -1,7 +1,8 @@
 """`python -m flan_t5x.checkpoint.make_base MODEL_DIR FILE.npz`: a run's best step as one file.
 
 Writes the parameters (bfloat16, half the size; training copies them to float32) and, beside
-them, a card in Markdown: what the run was told, what it took and what it reached.
+them, a card in Markdown: what the run was told, what it took and what it reached. Adapters are
+merged into their base.
 """
 
 from __future__ import annotations
@@ -13,12 +14,16 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from flan_t5x.checkpoint.adapter import ADAPTER
 from flan_t5x.checkpoint.base import save_base
+from flan_t5x.checkpoint.convert import direct
+from flan_t5x.checkpoint.convert.merge import open_plan
 from flan_t5x.checkpoint.initial import VOCABULARY
 from flan_t5x.checkpoint.leaves import named_leaves
 from flan_t5x.checkpoint.reading import find_step, read_extra, read_params
 from flan_t5x.errors import EXIT_BAD_INPUT, UserError
 from flan_t5x.files import whole_file
+from flan_t5x.model.model import Model
 
 
 def make_base(model_dir: Path, target: Path, *, command: str) -> dict[str, Any]:
@@ -30,12 +35,12 @@ def make_base(model_dir: Path, target: Path, *, command: str) -> dict[str, Any]:
         command: the command line that made the run, for the card.
 
     Raises:
-        UserError: no checkpoint, or files of the run are missing.
+        UserError: no checkpoint, files of the run are missing, or its adapters' base is.
     """
-    step = int(find_step(model_dir).name)
-    params = read_params(model_dir, step)
+    folder = find_step(model_dir)
+    step, extra = int(folder.name), read_extra(model_dir, int(folder.name))
+    params = _merged(folder) if ADAPTER in extra else read_params(model_dir, step)
     card = {"command": command, "step": step, "num_parameters": _count(params)}
-    extra = read_extra(model_dir, step)
     if VOCABULARY in extra:
         card[VOCABULARY] = extra[VOCABULARY]
     card |= _run_facts(model_dir, step)
@@ -43,6 +48,12 @@ def make_base(model_dir: Path, target: Path, *, command: str) -> dict[str, Any]:
     with whole_file(target.with_suffix(".md")) as file:
         file.write(_markdown(target, card, (model_dir / "config.gin").read_text("utf-8")))
     return card
+
+
+def _merged(step: Path) -> dict[str, Any]:
+    """The whole model of a step that holds adapters alone."""
+    plan = open_plan(str(step))
+    return direct.read_params(plan, Model(plan.config).abstract_params)
 
 
 def _count(params: dict[str, Any]) -> int:

@@ -51,6 +51,7 @@ def run(options: argparse.Namespace) -> int:
     """Converts, and returns the exit code."""
     from flan_t5x.checkpoint.convert import run as conversions
     from flan_t5x.checkpoint.convert.whole import require_free
+    from flan_t5x.checkpoint.convert.write_peft import base_note
 
     if not options.dry_run:
         require_free(options.target, overwrite=options.overwrite)
@@ -81,6 +82,8 @@ def run(options: argparse.Namespace) -> int:
     )
     if to == "hf" and not (conversion.target / "spiece.model").is_file():
         print("note: no tokenizer files: the vocabulary is not known; give --vocabulary")
+    if to == "peft" and (said := base_note(plan)) is not None:
+        print(f"note: {said}")
     print(f"wrote {conversion.target}")
     return 0
 

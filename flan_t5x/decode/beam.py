@@ -1,4 +1,4 @@
-"""Beam search with T5X's length penalty and stopping rule, over the key-value cache."""
+"""Beam search over the key-value cache, by T5X's rules or by those of transformers."""
 
 from __future__ import annotations
 
@@ -9,13 +9,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from flan_t5x.decode.beam_rules import BEAM_RULES, NEVER, RULES_NAMES, RulesName
 from flan_t5x.decode.sampling import EOS, PAD
-from flan_t5x.errors import UserError, require_count
+from flan_t5x.errors import UserError, nearest, require_count
 from flan_t5x.model.decoding import Cache, Decoder
 from flan_t5x.model.model import Model, Params
-
-NEVER = -1.0e7
-"""A log-probability that no sequence reaches; finite, as in T5X."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -25,15 +23,21 @@ class BeamSearch:
     Attributes:
         beams: width.
         alpha: exponent of the length penalty; 0 compares plain log-probabilities.
+        rules: "t5x", or "transformers" for the tokens that its ``generate`` gives with
+            ``length_penalty=alpha`` (1.0 there by default); see `flan_t5x.decode.beam_rules`.
     """
 
     beams: int = 4
     alpha: float = 0.6
+    rules: RulesName = "t5x"
 
     def __post_init__(self) -> None:
         require_count("BeamSearch.beams", self.beams)
         if not self.alpha >= 0:
             raise UserError(f"BeamSearch.alpha = {self.alpha!r}: needs a number >= 0")
+        if self.rules not in RULES_NAMES:
+            hint = nearest(self.rules, RULES_NAMES) or f"known: {', '.join(RULES_NAMES)}"
+            raise UserError(f"BeamSearch.rules = {self.rules!r} is not known; {hint}")
 
 
 class Beams(NamedTuple):
@@ -41,8 +45,8 @@ class Beams(NamedTuple):
 
     Attributes:
         tokens: [batch, beams, max_length], EOS included, zeros after it.
-        scores: [batch, beams], summed log-probability over the length penalty; a row in which
-            nothing ended returns its unfinished beams with plain log-probabilities.
+        scores: [batch, beams], summed log-probability over the length penalty; by T5X's rules a
+            row in which nothing ended returns its unfinished beams with plain log-probabilities.
     """
 
     tokens: Int[Array, "batch beams length"]
@@ -56,13 +60,9 @@ class _Search(NamedTuple):
     done_tokens: Int[Array, "batch beams length"]
     done_scores: Float[Array, "batch beams"]
     done: Bool[Array, "batch beams"]
+    is_open: Bool[Array, " batch"]
     ancestry: Bool[Array, "batch beams length beams"]
     cache: Cache
-
-
-def length_penalty(alpha: float, length: Int[Array, ""] | int) -> Float[Array, ""]:
-    """((5 + length) / 6)^alpha (Wu et al. 2016, equation 14)."""
-    return ((5.0 + jnp.asarray(length, jnp.float32)) / 6.0) ** alpha
 
 
 def beam_search(
@@ -73,12 +73,13 @@ def beam_search(
     max_length: int,
     beams: int = 4,
     alpha: float = 0.6,
+    rules: RulesName = "t5x",
 ) -> Beams:
     """The `beams` best continuations of every prompt.
 
     At each step the 2 * beams best extensions of the live beams are found, so that enough stay
-    live when some of them end. The search stops when no live beam can still beat the worst
-    ended one.
+    live when some of them end. The search stops when, for every row, no live beam can still
+    beat the worst ended one.
 
     Args:
         model: the network.
@@ -87,7 +88,9 @@ def beam_search(
         max_length: most tokens to generate, EOS included.
         beams: width.
         alpha: exponent of the length penalty; 0 compares plain log-probabilities.
+        rules: whose penalty, ending and stopping.
     """
+    rule = BEAM_RULES[rules]
     network = model.bind(params)
     batch = encoder_input_tokens.shape[0]
     decoder = Decoder(network, encoder_input_tokens, max_length=max_length, beams=beams)
@@ -95,11 +98,7 @@ def beam_search(
     own = jnp.broadcast_to(jnp.eye(beams, dtype=bool)[None, :, None], (batch, beams, 1, beams))
 
     def running(s: _Search) -> Array:
-        best_live = s.live_log_probs[:, 0] / length_penalty(alpha, max_length)
-        worst_done = jnp.where(
-            s.done.any(axis=1), jnp.where(s.done, s.done_scores, NEVER).min(axis=1), NEVER
-        )
-        return (s.position < max_length) & ~jnp.all(worst_done > best_live)
+        return (s.position < max_length) & s.is_open.any()
 
     def step(s: _Search) -> _Search:
         last = jnp.where(
@@ -122,18 +121,31 @@ def beam_search(
         live_log_probs, kept = jax.lax.top_k(top + ended * NEVER, beams)
         live_tokens = jnp.take_along_axis(tokens, kept[:, :, None], axis=1)
         parent = jnp.take_along_axis(parent, kept, axis=1)
-        scores = jnp.where(ended, top / length_penalty(alpha, s.position + 1), NEVER)
+        length = s.position + 1
+        finished = rule.finished(ended, s.is_open, last=length == max_length)
+        scores = jnp.where(finished, top / rule.penalty(alpha, length), NEVER)
         all_scores = jnp.concatenate([s.done_scores, scores], axis=1)
         done_scores, chosen = jax.lax.top_k(all_scores, beams)
         all_tokens = jnp.concatenate([s.done_tokens, tokens], axis=1)
-        all_done = jnp.concatenate([s.done, ended], axis=1)
+        all_done = jnp.concatenate([s.done, finished], axis=1)
+        done = jnp.take_along_axis(all_done, chosen, axis=1)
+        is_open = rule.open_rows(
+            s.is_open,
+            best_live=live_log_probs[:, 0],
+            done=done,
+            scores=done_scores,
+            alpha=alpha,
+            length=length,
+            max_length=max_length,
+        )
         return _Search(
-            position=s.position + 1,
+            position=length,
             live_tokens=live_tokens,
             live_log_probs=live_log_probs,
             done_tokens=jnp.take_along_axis(all_tokens, chosen[:, :, None], axis=1),
             done_scores=done_scores,
-            done=jnp.take_along_axis(all_done, chosen, axis=1),
+            done=done,
+            is_open=is_open,
             ancestry=jnp.take_along_axis(ancestry, parent[:, :, None, None], axis=1),
             cache=cache,
         )
@@ -150,6 +162,7 @@ def beam_search(
             done_tokens=empty,
             done_scores=jnp.full((batch, beams), NEVER, jnp.float32),
             done=jnp.zeros((batch, beams), bool),
+            is_open=jnp.ones((batch,), bool),
             ancestry=jnp.zeros((batch, beams, max_length, beams), bool),
             cache=decoder.cache,
         ),

@@ -5,8 +5,9 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
-from flan_t5x.decode.beam import Beams, BeamSearch, beam_search, length_penalty
-from flan_t5x.decode.sampling import EOS, PAD, Samples, Sampling, sample
+from flan_t5x.decode.beam import Beams, BeamSearch, beam_search
+from flan_t5x.decode.beam_rules import BEAM_RULES
+from flan_t5x.decode.sampling import EOS, Samples, Sampling, sample
 from flan_t5x.errors import UserError, require_count
 from flan_t5x.model.model import Model, Params
 
@@ -70,14 +71,16 @@ def continuations(
         max_length=max_length,
         beams=decoding.beams,
         alpha=decoding.alpha,
+        rules=decoding.rules,
     )
-    log_probs = _without_penalty(found, decoding.alpha)
+    log_probs = _without_penalty(found, decoding)
     return Samples(found.tokens[:, :1], log_probs, jnp.asarray(max_length))
 
 
-def _without_penalty(found: Beams, alpha: float) -> Float[Array, "batch 1"]:
-    """Log-probabilities of the best beams: only what ended was given a penalty."""
-    tokens, scores = found.tokens[:, 0], found.scores[:, :1]
-    ended = jnp.any(tokens == EOS, axis=-1, keepdims=True)
-    length = jnp.sum(tokens != PAD, axis=-1, keepdims=True)
-    return jnp.where(ended, scores * length_penalty(alpha, length), scores)
+def _without_penalty(found: Beams, decoding: BeamSearch) -> Float[Array, "batch 1"]:
+    """Log-probabilities of the best beams."""
+    rule = BEAM_RULES[decoding.rules]
+    scores, is_end = found.scores[:, :1], found.tokens[:, 0] == EOS
+    ended = is_end.any(axis=-1, keepdims=True)
+    length = jnp.where(ended, is_end.argmax(axis=-1, keepdims=True) + 1, is_end.shape[-1])
+    return jnp.where(rule.has_penalty(ended), scores * rule.penalty(decoding.alpha, length), scores)

@@ -20,6 +20,7 @@ import numpy as np
 
 from flan_t5x.checkpoint.initial import place_params
 from flan_t5x.decode.beam import BeamSearch
+from flan_t5x.decode.beam_rules import BEAM_RULES
 from flan_t5x.decode.continuations import Decoding
 from flan_t5x.decode.sampling import Sampling, filter_logits
 from flan_t5x.evaluation.generation import Generator
@@ -149,7 +150,7 @@ class Comparison:
 
     def _gap(self, decoding: Decoding, number: int, one: np.ndarray, other: np.ndarray) -> float:
         if isinstance(decoding, BeamSearch):
-            scores = [self._score(number, tokens, decoding.alpha) for tokens in (one, other)]
+            scores = [self._score(number, tokens, decoding) for tokens in (one, other)]
             return abs(scores[0] - scores[1])
         both = min(len(one), len(other))
         same = np.flatnonzero(one[:both] != other[:both])
@@ -177,11 +178,11 @@ class Comparison:
             logits = logits + jax.random.gumbel(key, logits.shape, logits.dtype)
         return np.asarray(logits)
 
-    def _score(self, number: int, tokens: np.ndarray, alpha: float) -> float:
+    def _score(self, number: int, tokens: np.ndarray, decoding: BeamSearch) -> float:
         labels = np.append(tokens, 1)[: self._length]
         log_probs = np.asarray(jax.nn.log_softmax(self._forward(number, labels)))
         total = log_probs[np.arange(len(labels)), labels].sum(dtype=np.float64)
-        return float(total / ((5 + len(labels)) / 6) ** alpha)
+        return float(total / BEAM_RULES[decoding.rules].penalty(decoding.alpha, len(labels)))
 
     def _forward(self, number: int, labels: np.ndarray) -> jax.Array:
         """Teacher-forced logits [length, vocab] of an answer."""

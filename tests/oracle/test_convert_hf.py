@@ -12,6 +12,7 @@ from safetensors.numpy import load_file
 
 from flan_t5x.checkpoint.convert.run import Conversion, convert, prepare
 from flan_t5x.checkpoint.initial import load_initial
+from flan_t5x.decode.beam import beam_search
 from flan_t5x.decode.sampling import decode
 from flan_t5x.model.config import T5Config
 from flan_t5x.model.model import Model
@@ -76,6 +77,20 @@ def test_beam_scores_of_transformers_are_ours(shared: Path, imported: Path) -> N
     length = real.sum(axis=1)
     scores = (chosen * real).sum(axis=1) / length**0.6
     np.testing.assert_allclose(scores, data["beam4_scores"].reshape(-1), rtol=1e-5)
+
+
+def test_beam_search_equals_transformers(shared: Path, imported: Path) -> None:
+    """All four beams of both rows, to the letter."""
+    data = np.load(shared / HF / "data.npz")
+    prompts, expected = data["input_ids"], data["beam4_sequences"][:, 1:]  # without the start
+    found = jax.jit(
+        lambda params, x: beam_search(
+            Model(CONFIG), params, x, max_length=16, beams=4, alpha=0.6, rules="transformers"
+        )
+    )(load(imported), prompts)
+    np.testing.assert_array_equal(found.tokens, expected.reshape(len(prompts), 4, -1))
+    scores = data["beam4_scores"].reshape(len(prompts), 4)
+    np.testing.assert_allclose(found.scores, scores, rtol=1e-5)
 
 
 def test_direct_start_equals_import(shared: Path, imported: Path) -> None:

@@ -10,7 +10,10 @@ import jax
 import numpy as np
 import pytest
 
+from flan_t5x.checkpoint.base import load_base
+from flan_t5x.checkpoint.convert.merge import open_plan
 from flan_t5x.checkpoint.initial import load_initial
+from flan_t5x.checkpoint.make_base import make_base
 from flan_t5x.checkpoint.reading import read_params
 from flan_t5x.cli.main import main
 from flan_t5x.model import lora
@@ -20,6 +23,7 @@ from flan_t5x.model.model import Model
 from . import small_job
 from .conftest import STEPS, Small
 
+SIZES = "emb_dim=32 num_heads=2 head_dim=8 mlp_dim=64 num_encoder_layers=1 num_decoder_layers=1"
 LORA = LoraConfig(rank=2, alpha=4.0, targets=("query", "value", "wo"), dropout=0.1)
 EXTRA = """
 LORA_RANK = 2
@@ -61,8 +65,6 @@ def test_stopped_and_resumed_ends_the_same(job: Small, small: Small) -> None:
 
 
 def test_what_answers_is_the_merged_model(job: Small, small: Small) -> None:
-    from flan_t5x.checkpoint.convert.merge import open_plan
-
     config = open_plan(str(job.undisturbed)).config
     shapes = Model(config).abstract_params
     base = load_initial(str(small.undisturbed), shapes)
@@ -75,10 +77,9 @@ def test_what_answers_is_the_merged_model(job: Small, small: Small) -> None:
 
 
 def test_eval_scores_what_the_run_scored(job: Small, capsys: pytest.CaptureFixture[str]) -> None:
-    sizes = "emb_dim=32 num_heads=2 head_dim=8 mlp_dim=64 num_encoder_layers=1 num_decoder_layers=1"
     out = job.folder / "scores"
     line = ["eval", "--gin_file=models/tiny.gin", "--gin_file=runs/eval.gin"]
-    line += [f"--gin.T5Config.{size}" for size in sizes.split()]
+    line += [f"--gin.T5Config.{size}" for size in SIZES.split()]
     line += [f"--gin.CHECKPOINT_PATH={job.undisturbed}", "--gin.MIXTURE_OR_TASK_NAME=small"]
     line += ["--gin.TASK_FEATURE_LENGTHS={'inputs': 64, 'targets': 12}", "--gin.BATCH_SIZE=16"]
     line += [f"--gin.CACHE_DIR={job.cache_dir}", "--gin.EXAMPLES_PER_TASK=6"]
@@ -87,6 +88,36 @@ def test_eval_scores_what_the_run_scored(job: Small, capsys: pytest.CaptureFixtu
     scores = json.loads((out / "results.json").read_text())
     best = small_job.best(job.undisturbed)
     assert scores["average"] == pytest.approx(best["value"])
+
+
+def test_infer_answers_as_the_merged_model(job: Small) -> None:
+    merged = job.folder / "merged"
+    assert main(["convert", str(job.undisturbed), str(merged), "--to=flan_t5x"]) == 0
+    prompts = job.folder / "prompts.jsonl"
+    prompts.write_text('{"inputs": "copy: red blue"}\n{"inputs": "red"}\n')
+    answers = []
+    for checkpoint in (job.undisturbed, merged):
+        out = job.folder / f"{checkpoint.name}.jsonl"
+        line = ["infer", "--gin_file=models/tiny.gin", "--gin_file=runs/infer.gin"]
+        line += [f"--gin.T5Config.{size}" for size in SIZES.split()]
+        line += [f"--gin.CHECKPOINT_PATH={checkpoint}", f"--gin.INPUT_PATH={prompts}"]
+        line += [f"--gin.OUTPUT_PATH={out}", "--gin.MAX_INPUT_LENGTH=16", "--gin.BATCH_SIZE=2"]
+        assert main([*line, "--gin.MAX_DECODE_LENGTH=4"]) == 0
+        answers.append([json.loads(row) for row in out.read_text().splitlines()])
+    assert len(answers[0]) == 2
+    for ours, theirs in zip(*answers, strict=True):
+        assert ours["prediction"] == theirs["prediction"]
+        assert ours["log_prob"] == pytest.approx(theirs["log_prob"], abs=1e-5)
+
+
+def test_a_base_file_of_it_is_the_whole_model(job: Small) -> None:
+    file = job.folder / "made.npz"
+    card = make_base(job.undisturbed, file, command="flan-t5x train ...")
+    plan = open_plan(str(job.undisturbed))
+    assert card["num_parameters"] == plan.config.num_parameters()
+    found, _ = load_base(file)
+    wanted = load_initial(str(job.undisturbed), Model(plan.config).abstract_params)
+    jax.tree.map(lambda x, y: np.testing.assert_array_equal(x, y.astype(x.dtype)), found, wanted)
 
 
 def test_dry_run_tells_what_is_trained(

@@ -56,6 +56,19 @@ def base_name(plan: Plan) -> str:
     return plan.source.adapter.base.removeprefix(HUB)
 
 
+def base_note(plan: Plan) -> str | None:
+    """What the user has to do before peft finds the base; None where transformers reads it."""
+    assert plan.source.adapter is not None
+    assert plan.base is not None
+    base = plan.source.adapter.base
+    if base.startswith(HUB) or plan.base.source.layout == "hf":
+        return None
+    return (
+        f"transformers cannot read the base {base} that {CONFIG} names: make a folder of it by "
+        f"`flan-t5x convert {base} BASE --to=hf`, and load the adapter over that one"
+    )
+
+
 def _config(plan: Plan) -> dict[str, Any]:
     assert plan.source.adapter is not None
     lora = plan.source.adapter.config

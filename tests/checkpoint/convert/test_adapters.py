@@ -88,8 +88,17 @@ def over_base(base: Path, adapter: Path) -> Any:
     return peft.PeftModel.from_pretrained(model, str(adapter)).eval()
 
 
-@pytest.mark.parametrize("layout", [None, "hf", "t5x", "flan_t5x", "scalable_t5", "adapters"])
-@pytest.mark.parametrize("dtype", [None, "bfloat16"])
+@pytest.mark.parametrize(
+    ("layout", "dtype"),
+    [
+        (None, "bfloat16"),
+        ("hf", None),
+        ("t5x", None),
+        ("flan_t5x", "bfloat16"),
+        ("scalable_t5", None),
+        ("adapters", None),
+    ],
+)
 def test_merged_is_the_base_plus_a_b(tmp_path: Path, layout: str | None, dtype: str | None) -> None:
     """Whatever holds the base, even other adapters; to the bit what training computes with."""
     below = tmp_path / "base.npz"
@@ -201,6 +210,19 @@ def test_command_and_verification(tmp_path: Path, run: Path, base: Path, capsys:
     to_hf = ["convert", str(out), str(tmp_path / "hf2"), "--to=hf", "--verify"]
     assert main([*to_hf, f"--base={moved}"]) == 0
     assert "(peft) and the target (transformers)" in capsys.readouterr().out
+
+
+def test_what_to_do_where_transformers_cannot_read_the_base(
+    tmp_path: Path, run: Path, capsys: Capture
+) -> None:
+    assert main(["convert", str(run), str(tmp_path / "of_hf"), "--to=peft"]) == 0
+    assert "note: transformers cannot" not in capsys.readouterr().out
+    below = tmp_path / "base.npz"
+    make_adapters(tmp_path / "other", below)
+    out = tmp_path / "adapter"
+    assert main(["convert", str(tmp_path / "other"), str(out), "--to=peft"]) == 0
+    said = capsys.readouterr().out
+    assert f"flan-t5x convert {below} BASE --to=hf" in said
 
 
 class TestRefused:

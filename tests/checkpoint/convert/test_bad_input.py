@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 from safetensors.numpy import load_file, save_file
 
 from flan_t5x.checkpoint.base import save_base
 
-from .made import TINY, make_run, make_scalable, refused, stacked, to, values
+from .made import TINY, insert, make_run, make_scalable, refused, stacked, to, values
 
 Capture = pytest.CaptureFixture[str]
 
@@ -135,6 +136,24 @@ def test_all_wrong_leaves_are_listed_at_once(hf: Path, out: Path, capsys: Captur
         assert words in line
 
 
+def test_wrong_leaves_of_t5x(tmp_path: Path, out: Path, capsys: Capture) -> None:
+    """The same for T5X's layout: one leaf too many, one transposed, one that is not there."""
+    flat = values(TINY)
+    turned = "decoder/layers_2/mlp/wo/kernel"
+    flat[turned] = flat[turned].T
+    flat["encoder/layers_0/attention/query/bias"] = np.zeros(15, np.float32)
+    del flat["encoder/encoder_norm/scale"]
+    tree: dict[str, Any] = {}
+    for name, array in flat.items():
+        insert(tree, name, array)
+    with ocp.PyTreeCheckpointer() as saver:
+        saver.save(tmp_path / "orbax", {"target": tree})
+    line = refused([str(tmp_path / "orbax")], out, capsys)
+    assert "unknown: encoder/layers_0/attention/query/bias" in line
+    assert "missing: encoder/encoder_norm/scale" in line
+    assert f"{turned} is [12, 7] instead of [7, 12] (transposed?)" in line
+
+
 def test_wrong_head_count(hf: Path, out: Path, capsys: Capture) -> None:
     edit_config(hf, num_heads=5, d_kv=3)  # 5 * 3 == 3 * 5: the kernels do not tell
     line = refused([str(hf)], out, capsys)
@@ -144,16 +163,10 @@ def test_wrong_head_count(hf: Path, out: Path, capsys: Capture) -> None:
 
 
 def test_t5x_heads_that_do_not_divide(tmp_path: Path, out: Path, capsys: Capture) -> None:
-    import orbax.checkpoint as ocp
-
-    flat = values(TINY)
     tree: dict[str, Any] = {}
-    for name, array in flat.items():
-        node = tree
-        *folders, leaf = name.split("/")
-        for folder in folders:
-            node = node.setdefault(folder, {})
-        node[leaf] = np.zeros((4, 32), np.float32) if leaf == "rel_embedding" else array
+    for name, array in values(TINY).items():
+        bias = name.endswith("/rel_embedding")
+        insert(tree, name, np.zeros((4, 32), np.float32) if bias else array)
     with ocp.PyTreeCheckpointer() as saver:
         saver.save(tmp_path / "orbax", {"target": tree})
     line = refused([str(tmp_path / "orbax")], out, capsys)
@@ -228,8 +241,6 @@ def test_a_bias_in_every_layer_is_refused(hf: Path, out: Path, capsys: Capture) 
 
 
 def test_scalable_t5_with_tables_that_differ(tmp_path: Path, out: Path, capsys: Capture) -> None:
-    import orbax.checkpoint as ocp
-
     make_scalable(tmp_path / "scalable", values(TINY), TINY)
     tree = ocp.PyTreeCheckpointer().restore(tmp_path / "scalable")
     tree["target"]["decoder"]["decoder"]["relpos_bias"]["rel_embedding"][:, 2] += 0.25

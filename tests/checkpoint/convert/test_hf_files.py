@@ -225,9 +225,11 @@ def test_the_command_verifies(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     out = capsys.readouterr().out
     assert "logits of the source (flan_t5x) and the target (transformers)" in out
     assert "greedy tokens equal: 100.0%" in out
-    largest = re.search(r"largest difference ([\d.e-]+).*\(largest logit ([\d.]+)\)", out)
-    assert largest
-    assert float(largest[1]) < 1e-5 * float(largest[2])
+    said = re.search(
+        r"largest difference ([\d.e-]+), mean ([\d.e-]+) \(largest logit ([\d.]+)\)", out
+    )
+    assert said
+    assert 0 < float(said[2]) < float(said[1]) < 1e-5 * float(said[3])
 
 
 def test_a_conversion_that_computes_something_else_is_not_kept(
