@@ -10,13 +10,15 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flan_t5x.data.definitions import BadRow, Example, RowError
-from flan_t5x.data.sources.line_index import FileState, LineIndex, Place, line_index, lines_of
 from flan_t5x.data.sources.location import MissingDataError
 from flan_t5x.data.sources.splits import TRAIN
 from flan_t5x.errors import UserError
+
+if TYPE_CHECKING:  # needs numpy, which naming tasks does without
+    from flan_t5x.data.sources.line_index import LineIndex, Place
 
 
 class LineSource(ABC):
@@ -95,6 +97,8 @@ class LineSource(ABC):
 
     def _indexed(self) -> LineIndex:
         """Where the rows are; looked for anew where the file was written to."""
+        from flan_t5x.data.sources.line_index import FileState, line_index
+
         path = self.file()
         try:
             state = FileState.of(path)
@@ -116,6 +120,8 @@ class LineSource(ABC):
         return self._index
 
     def _place(self, raw: bytes, number: int) -> Place:
+        from flan_t5x.data.sources.line_index import Place
+
         try:
             split, example = self.parse(_text(raw, number), number)
         except (UnicodeDecodeError, RowError):
@@ -125,6 +131,8 @@ class LineSource(ABC):
     def _rows(
         self, index: LineIndex, split: str, start: int, stop: int
     ) -> Iterator[Example | BadRow]:
+        from flan_t5x.data.sources.line_index import lines_of
+
         name = self.file().name
         with self.file().open("rb") as file:
             for number, raw in lines_of(file, index.splits[split][start:stop]):
