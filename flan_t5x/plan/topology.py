@@ -11,6 +11,7 @@ import fcntl
 import importlib.metadata
 import importlib.util
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,7 +54,11 @@ def compiler_turn() -> Iterator[None]:
     """One process at a time: waits until no other of this user's plans compiles."""
     path = Path(tempfile.gettempdir()) / f"flan_t5x_plan_{os.getuid()}.lock"
     with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("another plan is compiling; waiting for its end", file=sys.stderr)
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
