@@ -223,7 +223,8 @@ def _gradients(
         (_, sums), grads = jax.value_and_grad(loss, has_aux=True)(params, *part)
         return grads, sums
 
-    features = {name: batch[name] for name in MODEL_FEATURES}
+    # Segment ids may be missing: then every row is one example.
+    features = {name: batch[name] for name in MODEL_FEATURES if name in batch}
     return accumulate(
         gradient,
         state.params,
