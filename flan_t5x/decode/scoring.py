@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from flan_t5x.decode.sampling import PAD
-from flan_t5x.model.layers import Dropout
+from flan_t5x.model.layers import NO_DROPOUT
 from flan_t5x.model.model import Model, Params
 
 
@@ -53,7 +53,7 @@ def token_scores(
         segment_ids=segment_ids,
         cross_segment_ids=(segment_ids > 0).astype(jnp.int32),
         encoder_segment_ids=(encoder_input_tokens > 0).astype(jnp.int32),
-        dropout=Dropout(0.0, None),
+        dropout=NO_DROPOUT,
     )
     logits = network.logits(y)
     chosen = jnp.take_along_axis(logits, tokens[..., None], axis=-1)[..., 0]

@@ -12,13 +12,13 @@ from flan_t5x.errors import UserError
 from flan_t5x.evaluation.heldout import EvaluationResult, standard_error
 from flan_t5x.evaluation.results import (
     PREDICTIONS,
+    RESULTS,
     finite,
     prediction_lines,
     result_record,
 )
 from flan_t5x.files import PARTIAL, whole_file, write_whole
 
-RESULTS = "results.json"
 JOURNAL = "answers" + PARTIAL
 """Answers so far, in the output folder until the results are there."""
 

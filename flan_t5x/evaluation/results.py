@@ -13,6 +13,8 @@ from flan_t5x.evaluation.baselines import shown
 from flan_t5x.evaluation.bootstrap import RESAMPLES, interval, resampled_means
 from flan_t5x.evaluation.scoring import EvaluationResult, ScoredExample, TaskScore
 
+RESULTS = "results.json"
+"""Where an evaluation leaves its settings and `result_record`."""
 PREDICTIONS = "predictions.jsonl"
 """Where an evaluation leaves `prediction_lines`."""
 

@@ -25,13 +25,12 @@ from flan_t5x.evaluation.journal import Journal
 from flan_t5x.evaluation.loaded import LoadedModel, load_model
 from flan_t5x.evaluation.output import (
     JOURNAL,
-    RESULTS,
     digest_of,
     output_folder,
     write_results,
     written_digest,
 )
-from flan_t5x.evaluation.results import PREDICTIONS, result_table
+from flan_t5x.evaluation.results import PREDICTIONS, RESULTS, result_table
 from flan_t5x.evaluation.scorer import Method, Scored, Scorer, make_generator
 from flan_t5x.evaluation.self_consistency import VoteKind, consistency_table
 from flan_t5x.evaluation.watch import Steps, Target, targets

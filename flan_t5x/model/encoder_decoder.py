@@ -17,6 +17,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from flan_t5x.model.attention import OUT_PROJ, QKV_PROJ, Attention, KeyValues
 from flan_t5x.model.config import T5Config
 from flan_t5x.model.layers import (
+    NO_DROPOUT,
     Dense,
     Dropout,
     GatedMLP,
@@ -122,7 +123,7 @@ class DecoderLayer(nnx.Module):
         y = y + x.reshape(y.shape)
         x = self.pre_cross_attention_layer_norm(y)
         y = y + self.encoder_decoder_attention.decode_cross(x, cross, mask=cross_mask)
-        return y + self.mlp(self.pre_mlp_layer_norm(y), Dropout(0.0, None)), past
+        return y + self.mlp(self.pre_mlp_layer_norm(y), NO_DROPOUT), past
 
 
 def stacked(make: Callable[[nnx.Rngs], Layer], count: int, *, rngs: nnx.Rngs) -> Layer:

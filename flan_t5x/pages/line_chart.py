@@ -16,7 +16,6 @@ MOST_POINTS = 600
 MOST_ROWS = 60
 
 _HEIGHT = 1_000.0  # of the drawing's own coordinates, in both directions
-_MARK_GAP = 0.02
 
 
 class Point(NamedTuple):

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
-import numpy as np
 import optax
 from jax.sharding import Mesh
 
@@ -17,7 +16,7 @@ from flan_t5x.parallel.mesh import make_mesh, mesh_shape
 from flan_t5x.parallel.rules import Rules, resolve_rules
 from flan_t5x.parallel.tpu import TpuSlice
 from flan_t5x.train.job import Network, build_network
-from flan_t5x.train.step import MODEL_FEATURES, StepConfig, check_batch, compile_step
+from flan_t5x.train.step import StepConfig, abstract_batch, check_batch, compile_step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,16 +91,8 @@ class PlanJob:
             shardings=network.shardings,
             rules=network.rules,
         )
-        return network, step, self.abstract_batch()
-
-    def abstract_batch(self) -> dict[str, jax.ShapeDtypeStruct]:
-        """Shapes of the features that the step reads."""
-        return {
-            name: jax.ShapeDtypeStruct(
-                (self.batch, self.inputs if name.startswith("encoder") else self.targets), np.int32
-            )
-            for name in MODEL_FEATURES
-        }
+        lengths = {"inputs": self.inputs, "targets": self.targets}
+        return network, step, abstract_batch(self.batch, lengths, mesh)
 
     def _mesh(self, devices: Sequence[jax.Device]) -> Mesh:
         return make_mesh(self.mesh, devices)

@@ -11,6 +11,7 @@ from typing import TypeVar
 from xml.etree.ElementTree import Element
 
 from flan_t5x.errors import UserError
+from flan_t5x.evaluation.results import RESULTS
 from flan_t5x.files import write_whole
 from flan_t5x.pages.elements import markup, node
 from flan_t5x.pages.shell import shared, whole_page
@@ -18,7 +19,7 @@ from flan_t5x.report.answers import collect_answers
 from flan_t5x.report.benchmarks import benchmarks_section
 from flan_t5x.report.curves import curves_section
 from flan_t5x.report.differences import differences_section
-from flan_t5x.report.eval_files import RESULTS, Evaluation, evaluation_folders, read_evaluation
+from flan_t5x.report.eval_files import Evaluation, evaluation_folders, read_evaluation
 from flan_t5x.report.failures import failures_section
 from flan_t5x.report.overview import overview, time_section
 from flan_t5x.report.provenance import configuration_section, mixture_section, versions_section

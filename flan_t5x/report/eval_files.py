@@ -7,12 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from flan_t5x.evaluation.results import PREDICTIONS
+from flan_t5x.evaluation.results import PREDICTIONS, RESULTS
 from flan_t5x.report.answers import Answers
 from flan_t5x.report.files import Reader
 from flan_t5x.report.scores import ScoreSet, number, objects, score_set
-
-RESULTS = "results.json"
 
 _OWN = {"tasks", "aggregates", "self_consistency", "average", "baseline"}
 

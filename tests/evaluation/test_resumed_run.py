@@ -25,9 +25,9 @@ from flan_t5x.evaluation import scorer
 from flan_t5x.evaluation.generation import Generator
 from flan_t5x.evaluation.heldout import EvaluationResult
 from flan_t5x.evaluation.journal import Journal
-from flan_t5x.evaluation.output import JOURNAL, RESULTS
+from flan_t5x.evaluation.output import JOURNAL
 from flan_t5x.evaluation.ranking import Ranker
-from flan_t5x.evaluation.results import PREDICTIONS
+from flan_t5x.evaluation.results import PREDICTIONS, RESULTS
 from flan_t5x.evaluation.run import evaluate
 from flan_t5x.evaluation.watch import Target
 from tests.evaluation.toys import CONFIG, LENGTHS, ONE_PART, params

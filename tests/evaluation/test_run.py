@@ -18,8 +18,7 @@ from flan_t5x.errors import UserError
 from flan_t5x.evaluation import output
 from flan_t5x.evaluation import run as module
 from flan_t5x.evaluation.heldout import EvaluationResult
-from flan_t5x.evaluation.output import RESULTS
-from flan_t5x.evaluation.results import PREDICTIONS
+from flan_t5x.evaluation.results import PREDICTIONS, RESULTS
 from flan_t5x.evaluation.run import evaluate
 from tests.evaluation.toys import CONFIG, LENGTHS, ONE_PART
 

@@ -13,7 +13,8 @@ from typing import Any
 from flan_t5x.data.vocabulary import Vocabulary
 from flan_t5x.decode.sampling import Sampling
 from flan_t5x.evaluation.infer import infer
-from flan_t5x.evaluation.output import JOURNAL, PREDICTIONS
+from flan_t5x.evaluation.output import JOURNAL
+from flan_t5x.evaluation.results import PREDICTIONS
 from flan_t5x.evaluation.run import evaluate
 from tests.data.rows import animal
 from tests.evaluation.toys import CONFIG, LENGTHS, ONE_PART
