@@ -7,7 +7,19 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import flan_t5x
-from flan_t5x.cli import bench, cache, convert, data, eval, infer, plan, report, tasks, train
+from flan_t5x.cli import (
+    bench,
+    cache,
+    convert,
+    data,
+    eval,
+    infer,
+    plan,
+    report,
+    sweep,
+    tasks,
+    train,
+)
 from flan_t5x.cli.gin_flags import short_flags_to_long
 from flan_t5x.errors import UserError, nearest
 
@@ -15,6 +27,7 @@ COMMANDS = {
     "train": train,
     "eval": eval,
     "infer": infer,
+    "sweep": sweep,
     "cache": cache,
     "tasks": tasks,
     "data": data,

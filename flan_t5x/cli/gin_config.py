@@ -31,6 +31,7 @@ ENTRY_POINTS = {
     "eval": "flan_t5x.evaluation.run.evaluate",
     "infer": "flan_t5x.evaluation.infer.infer",
     "cache": "flan_t5x.data.build.build_cache",
+    "sweep": "flan_t5x.sweep.run.sweep",
 }
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 AxisKind = Literal["number", "log", "category", "rates"]
-Status = Literal["done", "failed", "running", "waiting", "no signal"]
+Status = Literal["done", "failed", "running", "waiting", "no signal", "pruned"]
 
 SCORE, START, BASELINE = "score", "score_at_start", "baseline"
 """Figures of every finished run: the selection metric at the chosen step and before training, and
