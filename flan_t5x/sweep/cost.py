@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from flan_t5x.bench.flops import train_flops
 from flan_t5x.sweep.results import figures
 from flan_t5x.sweep.runs import PlannedRun
 from flan_t5x.sweep.table import COST
@@ -29,7 +28,7 @@ def table(folder: Path, runs: Sequence[PlannedRun], *, tpu: str | None, points: 
     paces = [pace for run in runs if (pace := _pace(folder, run))]
     lines, total, left, hours = [], 0.0, 0.0, 0.0
     for run in runs:
-        flops = run_flops(run.arguments)
+        flops = run.flops
         where, share = _progress(folder, run)
         total += flops
         left += flops * (1.0 - share)
@@ -52,18 +51,6 @@ def table(folder: Path, runs: Sequence[PlannedRun], *, tpu: str | None, points: 
     return "\n".join([*lines, summary])
 
 
-def run_flops(arguments: Mapping[str, Any]) -> float:
-    """Model FLOPs of a whole run: dense products and attention, forward times three."""
-    lengths = arguments["data"].task_feature_lengths
-    step = train_flops(
-        arguments["model"],
-        batch=arguments["batch_size"],
-        inputs=lengths["inputs"],
-        targets=lengths["targets"],
-    )
-    return float(step) * float(arguments["train_steps"])
-
-
 def _chip_hours(arguments: Mapping[str, Any], tpu: str) -> float:
     from flan_t5x.parallel.tpu import parse_slice
     from flan_t5x.plan.job import recipe_job
@@ -78,7 +65,7 @@ def _pace(folder: Path, run: PlannedRun) -> float | None:
     if not (folder / run.name / FINISHED).exists():
         return None
     seconds = figures(folder / run.name)[0].get(f"{COST}seconds", 0.0)
-    return run_flops(run.arguments) / seconds if seconds else None
+    return run.flops / seconds if seconds else None
 
 
 def _progress(folder: Path, run: PlannedRun) -> tuple[str, float]:

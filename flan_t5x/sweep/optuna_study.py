@@ -13,7 +13,7 @@ from typing import Any
 from flan_t5x.errors import UserError
 from flan_t5x.sweep.axes import SweptAxis
 from flan_t5x.sweep.design import Point, at
-from flan_t5x.sweep.results import figures
+from flan_t5x.sweep.results import done_row
 from flan_t5x.sweep.runs import PlannedRun
 from flan_t5x.sweep.schedule import give_up
 from flan_t5x.sweep.table import Row, Status
@@ -110,13 +110,13 @@ class OptunaSchedule:
 
     def finished(self, run: PlannedRun) -> None:
         try:
-            found, best_step = figures(self._folder / run.name)
-            value = found[self._metric]
+            row = done_row(self._folder, run)
+            value = row.figures[self._metric]
         except (UserError, KeyError) as error:
             self.failed(run, str(error))
             return
         self._study.tell(self._trial_of[run.name], value)
-        self._rows[run.name] = Row(run.name, "done", run.choices, run.seed, found, best_step)
+        self._rows[run.name] = row
 
     def again(self, run: PlannedRun) -> None:
         if self._rows[run.name].status != "pruned":
@@ -174,11 +174,8 @@ class OptunaSchedule:
         return cube
 
     def _note(self, run: PlannedRun, status: Status, problem: str = "") -> None:
-        if status == "done":
-            found, best_step = figures(self._folder / run.name)
-            self._rows[run.name] = Row(run.name, status, run.choices, run.seed, found, best_step)
-        else:
-            self._rows[run.name] = _row(run, status, problem)
+        done = status == "done"
+        self._rows[run.name] = done_row(self._folder, run) if done else _row(run, status, problem)
 
 
 def _row(run: PlannedRun, status: Status, problem: str = "") -> Row:

@@ -18,6 +18,7 @@ from typing import Any
 
 from flan_t5x.errors import UserError
 from flan_t5x.files import whole_file, write_whole
+from flan_t5x.sweep.runs import PlannedRun
 from flan_t5x.sweep.table import (
     BASELINE,
     COST,
@@ -38,6 +39,21 @@ CSV, PARQUET = f"{RESULTS}.csv", f"{RESULTS}.parquet"
 
 _HELD_OUT = "held_out/"  # before the name of the selection metric in best.json
 _FIXED = ("run", "status", "seed", "best_step", "problem")
+
+
+def done_row(folder: Path, run: PlannedRun) -> Row:
+    """A finished run as a row.
+
+    Args:
+        folder: of all runs.
+        run: which.
+
+    Raises:
+        UserError: see `figures`.
+    """
+    found, best_step = figures(folder / run.name)
+    found[f"{COST}flops"] = run.flops
+    return Row(run.name, "done", run.choices, run.seed, found, best_step)
 
 
 def figures(model_dir: Path) -> tuple[dict[str, float], int]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from flan_t5x.bench.flops import train_flops
 from flan_t5x.checkpoint.initial import SHIPPED, locate
 from flan_t5x.data.task_sets import evaluation_tasks
 from flan_t5x.errors import UserError
@@ -86,6 +87,18 @@ class PlannedRun:
         """As messages name it."""
         choices = [f"{_short(name)}={choice.label}" for name, choice in self.choices.items()]
         return ", ".join([*choices, f"seed={self.seed}"])
+
+    @property
+    def flops(self) -> float:
+        """Model FLOPs of the whole run: dense products and attention, forward times three."""
+        lengths = self.arguments["data"].task_feature_lengths
+        step = train_flops(
+            self.arguments["model"],
+            batch=self.arguments["batch_size"],
+            inputs=lengths["inputs"],
+            targets=lengths["targets"],
+        )
+        return float(step) * float(self.arguments["train_steps"])
 
 
 def plan_run(

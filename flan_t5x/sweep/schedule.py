@@ -11,7 +11,7 @@ from flan_t5x.errors import UserError, nearest
 from flan_t5x.evaluation.seeds import interval
 from flan_t5x.files import write_whole
 from flan_t5x.sweep.axes import SweptAxis
-from flan_t5x.sweep.results import figures
+from flan_t5x.sweep.results import done_row
 from flan_t5x.sweep.runs import PlannedRun
 from flan_t5x.sweep.table import BASELINE, FINAL, SCORE, START, Row, Status
 from flan_t5x.train.loop import FINAL as FINISHED
@@ -103,12 +103,11 @@ class Planned:
 
     def finished(self, run: PlannedRun) -> None:
         try:
-            found, best_step = figures(self._folder / run.name)
+            self._rows[run.name] = done_row(self._folder, run)
         except UserError as error:
             self.failed(run, str(error))
-            return
-        self._status[run.name] = "done"
-        self._rows[run.name] = Row(run.name, "done", run.choices, run.seed, found, best_step)
+        else:
+            self._status[run.name] = "done"
 
     def again(self, run: PlannedRun) -> None:
         self._status[run.name] = "waiting"
