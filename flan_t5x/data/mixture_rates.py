@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -102,7 +102,10 @@ class Repeat:
 
 @dataclass
 class Leaf:
-    """A task at the end of a chain of mixtures; `share` shrinks on the way up."""
+    """A task at the end of a chain of mixtures; `share` shrinks on the way up.
+
+    `path` names the chain below the mixture itself, from its part down to the task.
+    """
 
     task: TaskDefinition
     cap: int | None
@@ -111,7 +114,12 @@ class Leaf:
     share: float = 1.0
     missing: MissingDataError | None = None
     counted: Counted = "data"
-    part: str = ""
+    path: tuple[str, ...] = ()
+
+    @property
+    def part(self) -> str:
+        """The part of the mixture itself by which the task came in."""
+        return self.path[0]
 
     def row(self) -> MixtureRow:
         """As a line of the table."""
@@ -127,13 +135,20 @@ class Leaf:
         )
 
 
-def leaves(mixture: MixtureDefinition, catalog: Catalog, *, absent: Absent) -> list[Leaf]:
+def leaves(
+    mixture: MixtureDefinition,
+    catalog: Catalog,
+    *,
+    absent: Absent,
+    select: Callable[[list[Leaf]], list[Leaf]] | None = None,
+) -> list[Leaf]:
     """The tasks of a mixture with shares that sum to 1.
 
     Args:
         mixture: the mixture.
         catalog: where its parts are defined.
         absent: what becomes of tasks whose data is missing.
+        select: what a run keeps of them, with its shares; what it leaves out may be missing.
 
     Raises:
         UserError: all that stands in the way, see `registry.resolve`.
@@ -141,6 +156,8 @@ def leaves(mixture: MixtureDefinition, catalog: Catalog, *, absent: Absent) -> l
     flattening = _Flattening(catalog, absent)
     _, found = flattening.flatten(mixture, (), evaluation_only=mixture.evaluation_only)
     problems = flattening.problem_lines()
+    if select is not None and not problems:
+        found = select(found)
     if absent == "refuse":
         problems += _missing_lines(missing_groups(found))
     if problems:
@@ -259,7 +276,7 @@ class _Flattening:
                 if not inside:
                     continue
             for leaf in inside:
-                leaf.part = part.name  # the outermost mixture writes last
+                leaf.path = (part.name, *leaf.path)
             groups.append((rate, inside))
         total = self.share_out(mixture.name, groups)
         return total, [leaf for _, inside in groups for leaf in inside]

@@ -26,6 +26,7 @@ from flan_t5x.data.mixture_rates import (
     leaves,
     missing_groups,
 )
+from flan_t5x.data.varied_mixture import AS_DEFINED, Variation, varied_leaves
 from flan_t5x.errors import UserError, nearest
 
 __all__ = [
@@ -259,7 +260,9 @@ def register(
     )
 
 
-def resolve(name: str, *, allow_missing: bool = False) -> list[WeightedTask]:
+def resolve(
+    name: str, *, allow_missing: bool = False, variation: Variation = AS_DEFINED
+) -> list[WeightedTask]:
     """The tasks of a mixture (or one task) with rates that sum to 1, in the mixture's order.
 
     A part without a rate weighs as many examples as its train split has, at most its cap
@@ -271,13 +274,15 @@ def resolve(name: str, *, allow_missing: bool = False) -> list[WeightedTask]:
         name: of the mixture or task.
         allow_missing: leave out tasks whose downloaded data is missing; their share goes to
             the other parts of the mixture that names them. See `missing_data`.
+        variation: what a run changes of the mixture.
 
     Raises:
         UserError: for an unknown name, a mixture that holds itself, rates that are negative or
             all zero, a task without training rows, or sources that cannot be read: all are
             listed, none is dropped unasked.
     """
-    found = leaves(get_mixture(name), _registry, absent="drop" if allow_missing else "refuse")
+    absent: Absent = "drop" if allow_missing else "refuse"
+    found = varied_leaves(get_mixture(name), _registry, variation, absent=absent)
     if not found:
         raise UserError(
             f"mixture {name!r}: none of its data is there; "
@@ -289,19 +294,23 @@ def resolve(name: str, *, allow_missing: bool = False) -> list[WeightedTask]:
     return [WeightedTask(get_task(task), share) for task, share in shares.items() if share > 0]
 
 
-def describe_mixture(name: str, *, published_counts: bool = False) -> list[MixtureRow]:
+def describe_mixture(
+    name: str, *, published_counts: bool = False, variation: Variation = AS_DEFINED
+) -> list[MixtureRow]:
     """The table of a mixture, a row for each time that it names a task.
 
     Args:
         name: of the mixture or task.
         published_counts: weigh tasks whose data is missing by what their publisher counted,
             instead of refusing; `MixtureRow.counted` says which these are.
+        variation: what a run changes of the mixture.
 
     Raises:
         UserError: see `resolve`.
     """
     absent: Absent = "published" if published_counts else "refuse"
-    return [leaf.row() for leaf in leaves(get_mixture(name), _registry, absent=absent)]
+    found = varied_leaves(get_mixture(name), _registry, variation, absent=absent)
+    return [leaf.row() for leaf in found]
 
 
 def draws_before_repeat(name: str) -> Repeat | None:
@@ -312,21 +321,26 @@ def draws_before_repeat(name: str) -> Repeat | None:
     return first_repeat(leaves(get_mixture(name), _registry, absent="published"))
 
 
-def missing_data(name: str) -> list[MissingGroup]:
+def missing_data(name: str, *, variation: Variation = AS_DEFINED) -> list[MissingGroup]:
     """What a mixture lacks, by raw source, with the share of the mixture that is lost.
+
+    Args:
+        name: of the mixture or task.
+        variation: what a run changes of it.
 
     Raises:
         UserError: see `resolve`; missing data is none of the reasons here.
     """
-    return missing_groups(leaves(get_mixture(name), _registry, absent="published"))
+    found = varied_leaves(get_mixture(name), _registry, variation, absent="published")
+    return missing_groups(found)
 
 
-def missing_text(name: str) -> str:
-    """What `resolve(name, allow_missing=True)` leaves out, with the share lost; empty for nothing.
+def missing_text(name: str, *, variation: Variation = AS_DEFINED) -> str:
+    """What `resolve`, allowed to miss data, leaves out with the share lost; empty for nothing.
 
     Shares count missing data as published. They go to what stands beside it in the mixture.
     """
-    groups = missing_data(name)
+    groups = missing_data(name, variation=variation)
     if not groups:
         return ""
     tasks = len({task for group in groups for task in group.tasks})

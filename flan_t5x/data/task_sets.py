@@ -11,6 +11,7 @@ from flan_t5x.data.build import prepare_cache
 from flan_t5x.data.cache import CachedSplit, CacheSpec, ensure_cached
 from flan_t5x.data.definitions import TaskDefinition
 from flan_t5x.data.registry import WeightedTask, describe_mixture, resolve
+from flan_t5x.data.varied_mixture import AS_DEFINED, Variation
 from flan_t5x.errors import UserError, nearest
 
 
@@ -22,11 +23,13 @@ class TaskSet:
         name: the mixture's.
         split: the split read.
         weighted: tasks and rates that sum to 1.
+        variation: how they differ from the mixture's definition.
     """
 
     name: str
     split: str
     weighted: tuple[WeightedTask, ...]
+    variation: Variation = AS_DEFINED
 
     @property
     def tasks(self) -> tuple[TaskDefinition, ...]:
@@ -79,8 +82,10 @@ def mixture_table(tasks: TaskSet, splits: Mapping[str, CachedSplit] | None = Non
     """The mixture as text: task, group, examples, rate and share."""
     shares = {w.task.name: w.rate for w in tasks.weighted}
     groups = {task.name: task.group for task in tasks.tasks}
-    rows = {row.task: row for row in describe_mixture(tasks.name, published_counts=True)}
-    lines = [f"# mixture {tasks.name}, split {tasks.split}: {len(shares)} tasks"]
+    described = describe_mixture(tasks.name, published_counts=True, variation=tasks.variation)
+    rows = {row.task: row for row in described}
+    varied = f"; {text}" if (text := tasks.variation.text()) else ""
+    lines = [f"# mixture {tasks.name}, split {tasks.split}: {len(shares)} tasks{varied}"]
     lines.append(f"{'task':<44} {'group':<14} {'examples':>9} {'cap':>8} {'share':>8}")
     for name, share in shares.items():
         row = rows.get(name)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from flan_t5x.data.cache import default_cache_dir
+from flan_t5x.data.varied_mixture import Variation
 from flan_t5x.errors import UserError, nearest, require_count
 
 SELECTION = "selection"
@@ -45,6 +46,15 @@ class DataConfig:
             --write_exclusions` writes it; None for none.
         max_task_epochs: how often the rows of a task may come, estimated for the whole run;
             more is an error, see `flan_t5x.train.repeats`. None for any number.
+        mixture_rates: rates of the mixture's own parts instead of its own, {part: rate}; every
+            part needs one, 0 leaves it out. This and what follows is applied in the order of
+            `flan_t5x.data.varied_mixture`, before `rendered` and `user_jsonl` are mixed in.
+        mixture_cap: on the weight of every task that weighs by its number of examples.
+        without: parts, mixtures, groups, data sets and tasks of the mixture to leave out; the
+            rest keeps its relative shares.
+        num_datasets: train on so many data sets of the mixture; more hold all that fewer hold.
+        datasets_seed: of the order of data sets.
+        few_shot_share: share of the mixture's draws that are few-shot.
     """
 
     mixture_or_task_name: str
@@ -66,6 +76,12 @@ class DataConfig:
     allow_missing_tasks: bool = False
     exclude: str | None = None
     max_task_epochs: float | None = None
+    mixture_rates: Mapping[str, float] | None = None
+    mixture_cap: int | None = None
+    without: Sequence[str] = ()
+    num_datasets: int | None = None
+    datasets_seed: int = 0
+    few_shot_share: float | None = None
 
     def __post_init__(self) -> None:
         lengths = self.task_feature_lengths
@@ -89,6 +105,19 @@ class DataConfig:
             raise UserError(
                 f"max_task_epochs = {self.max_task_epochs!r}: a number above 0, or None, is needed"
             )
+        _ = self.variation  # whose settings are checked
+
+    @property
+    def variation(self) -> Variation:
+        """How the mixture differs from its definition."""
+        return Variation(
+            rates=self.mixture_rates,
+            cap=self.mixture_cap,
+            without=self.without,
+            num_datasets=self.num_datasets,
+            datasets_seed=self.datasets_seed,
+            few_shot_share=self.few_shot_share,
+        )
 
     @property
     def cache_path(self) -> str:

@@ -118,15 +118,20 @@ def build_network(
 
 
 def training_tasks(data: DataConfig) -> TaskSet:
-    """The mixture with the user's own files mixed in."""
+    """The mixture as the run varies it, with the user's own files mixed in."""
     dumps = dump_tasks(data, cache_dir=data.cache_path)
     refuse_training(data.mixture_or_task_name)
-    weighted = resolve(data.mixture_or_task_name, allow_missing=data.allow_missing_tasks)
+    weighted = resolve(
+        data.mixture_or_task_name,
+        allow_missing=data.allow_missing_tasks,
+        variation=data.variation,
+    )
     if dumps and data.mixture_or_task_name not in data.rendered:
         weighted = _mixed(weighted, dumps, share=data.rendered_share)
     if files := file_tasks(data, split=data.split):
         weighted = _mixed(weighted, files, share=data.user_jsonl_share)
-    tasks = TaskSet(data.mixture_or_task_name, data.split, tuple(w for w in weighted if w.rate > 0))
+    drawn = tuple(w for w in weighted if w.rate > 0)
+    tasks = TaskSet(data.mixture_or_task_name, data.split, drawn, data.variation)
     return without_excluded(tasks, data)
 
 
@@ -148,7 +153,7 @@ def without_excluded(tasks: TaskSet, data: DataConfig) -> TaskSet:
     changed = exclude_rows(tasks.tasks, data.exclude)
     rates = [w.rate for w in tasks.weighted]
     weighted = tuple(WeightedTask(task, rate) for task, rate in zip(changed, rates, strict=True))
-    return TaskSet(tasks.name, tasks.split, weighted)
+    return dataclasses.replace(tasks, weighted=weighted)
 
 
 def selecting_tasks(config: EvalConfig) -> TaskSet:
@@ -165,7 +170,8 @@ def selecting_tasks(config: EvalConfig) -> TaskSet:
 
 def tell_left_out(run: Run, tasks: TaskSet) -> None:
     """Says which part of the mixture has no data here, and how many rows are excluded."""
-    if run.data.allow_missing_tasks and (lost := missing_text(run.data.mixture_or_task_name)):
+    name, variation = run.data.mixture_or_task_name, run.data.variation
+    if run.data.allow_missing_tasks and (lost := missing_text(name, variation=variation)):
         run.say(lost)
     if run.data.exclude is not None:
         run.say(exclusion_text(tasks.tasks, run.data.exclude))
