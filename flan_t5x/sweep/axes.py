@@ -176,9 +176,11 @@ def _dirichlet(
 
 
 def _ladder(name: str, *, ladder: str) -> SweptAxis:
-    from flan_t5x.data.varied_mixture import dataset_names
+    from flan_t5x.data.registry import describe_mixture, get_task
+    from flan_t5x.data.varied_mixture import dataset_name
 
-    total = len(dataset_names(ladder))
+    rows = describe_mixture(ladder, published_counts=True)
+    total = len({dataset_name(get_task(row.task)) for row in rows})
     counts = [2**k for k in range(total.bit_length()) if 2**k < total] + [total]
     return _listed(name, "log", tuple(_number(name, count) for count in counts))
 

@@ -78,6 +78,14 @@ def test_dirichlet_is_a_function_of_its_seed() -> None:
         assert setting.bindings["r"].keys() == set(PARTS)
 
 
+def test_ladder_ends_with_all_data_sets() -> None:
+    from flan_tasks.mini.catalog import trained
+
+    axis = parse_axis("n", {"ladder": "mini_flan"})
+    assert bound(axis) == [1, 2, 4, 8, 16, 32, 64, len(trained())]
+    assert axis.kind == "log"
+
+
 def test_leave_one_out() -> None:
     axis = parse_axis("w", {"leave_one_out": "mini_flan"})
     assert bound(axis) == [[], ["mini_muffin"], ["mini_t0"], ["mini_niv2"], ["mini_cot"]]

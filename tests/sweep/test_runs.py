@@ -44,11 +44,9 @@ def test_the_axis_wins_over_common_bindings() -> None:
 
 
 def test_gin_source_and_plain_strings() -> None:
-    (run,) = planned(
-        {"LEARNING_RATE": ["@optimizer.rsqrt_decay()"]}, MIXTURE_OR_TASK_NAME="mini_t0"
-    )
+    (run,) = planned({"MODEL": ["@config.T5Config()"]}, MIXTURE_OR_TASK_NAME="mini_t0")
     statements = [binding.statement for binding in run.bindings]
-    assert "LEARNING_RATE = @optimizer.rsqrt_decay()" in statements
+    assert "MODEL = @config.T5Config()" in statements
     assert "MIXTURE_OR_TASK_NAME = 'mini_t0'" in statements
 
 
