@@ -40,6 +40,7 @@ class Curve:
         marked: a point to point out, and what is said about it.
         sign: a letter that stands at each point and in the legend, so that curves are told apart
             without their colours; "" for a line alone.
+        joined: whether a line joins the points; where not, each has its sign alone.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Curve:
     dashed: bool = False
     marked: tuple[Point, str] | None = None
     sign: str = ""
+    joined: bool = True
 
 
 def line_chart(
@@ -166,7 +168,7 @@ def _paths(curve: Curve, frame: Frame) -> Iterable[Element]:
     """The line in as many pieces as NaN breaks it into; a lone point is a short dash."""
     style = f"line s{curve.colour % COLOURS}" + (" dashed" if curve.dashed else "")
     piece: list[Point] = []
-    for point in [*thinned(curve.points), Point(math.nan, math.nan)]:
+    for point in [*thinned(curve.points), Point(math.nan, math.nan)] if curve.joined else ():
         if math.isfinite(point.y):
             piece.append(point)
             continue
@@ -183,12 +185,11 @@ def _paths(curve: Curve, frame: Frame) -> Iterable[Element]:
 def _intervals(curve: Curve, frame: Frame) -> Iterable[Element]:
     """A bar at each point that has an interval, and a band between neighbours that both have."""
     colour = f"s{curve.colour % COLOURS}"
-    points = [p for p in thinned(curve.points) if math.isfinite(p.y)]
     last: list[tuple[float, float]] = []
-    for point in points:
+    for point in thinned(curve.points):
         x = _HEIGHT * frame.x(point.x)
         ends = [(x, _HEIGHT * frame.y(y)) for y in _interval(point)]
-        if ends and last:
+        if ends and last and curve.joined:
             text = " ".join(f"{x:.1f},{y:.1f}" for x, y in (*last, *reversed(ends)))
             yield node("polygon", points=text, class_=f"band {colour}")
         if ends:

@@ -18,6 +18,10 @@ LEVEL = 0.05
 """A p-value below it is called a difference, or a departure."""
 
 
+TOGETHER = "all other choices together"
+"""Label of a group in which the other choices are not the same."""
+
+
 class Undefined(str):
     """Why there is no figure, in a few words."""
 
@@ -88,8 +92,9 @@ class Comparison:
 
     @property
     def alike(self) -> tuple[str, ...]:
-        """What chance may have put behind the best one."""
-        return tuple(name for name, d in self.differences.items() if not d.told_apart)
+        """What chance may have put behind the best one, the nearest first."""
+        found = [d for d in self.differences.values() if not d.told_apart]
+        return tuple(d.name for d in sorted(found, key=lambda d: abs(d.gap.mean)))
 
 
 def higher_is_better(metric: str) -> bool:
@@ -123,15 +128,19 @@ def by_others(
 ) -> list[tuple[str, list[Cell]]]:
     """Cells that differ on one axis alone, with the label of their other choices.
 
-    In a random design no two runs may be alike in all the rest; all cells are one group then.
+    In a random design few runs are alike in all the rest: where that leaves most cells alone, or no
+    group with half of the axis' choices, all cells are one group.
     """
     others = [other for other in axes if other.name != axis.name]
     groups: dict[str, list[Cell]] = {}
     for cell in found:
         groups.setdefault(cell.label(others), []).append(cell)
-    if any(len(group) > 1 for group in groups.values()) or len(found) < 2:
-        return list(groups.items())
-    return [("all other choices together", list(found))]
+    sizes = [len(group) for group in groups.values()]
+    choices = len({cell.choices[axis.name].label for cell in found})
+    alone = sizes.count(1)
+    if choices > 1 and (2 * alone > len(found) or 2 * max(sizes) < choices):
+        return [(TOGETHER, list(found))]
+    return list(groups.items())
 
 
 def by_choice(

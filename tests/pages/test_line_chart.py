@@ -123,3 +123,12 @@ def test_signs_tell_curves_apart_without_colours() -> None:
     text = markup(line_chart("", curves, x_name="k"))
     assert text.count(">A</span>") == 3  # two points and the legend
     assert 'class="sign s0" style="left:50.00%;top:50.00%"' in text
+
+
+def test_points_that_no_line_joins() -> None:
+    points = [Point(0.0, 0.0, -1.0, 1.0), Point(1.0, 1.0, 0.0, 2.0)]
+    curve = Curve("a", points, sign="A", joined=False)
+    text = markup(line_chart("", [curve], x_name="k"))
+    assert "<polyline" not in text
+    assert "<polygon" not in text
+    assert text.count('class="spread s0"') == 2
