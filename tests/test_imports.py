@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "cli": {
         "bench",
         "report",
+        "sweep",
         "plan",
         "train",
         "evaluation",
@@ -31,6 +32,7 @@ MAY_IMPORT = {
         "parallel",
     },
     "report": {"train", "evaluation", "data", "pages"},
+    "sweep": {"train", "evaluation", "data", "plan", "pages"},
     "bench": {"train", "data", "model", "decode", "parallel"},
     "plan": {"bench", "train", "model", "parallel"},
     "train": {"evaluation", "data", "model", "decode", "checkpoint", "parallel"},
@@ -78,6 +80,7 @@ LIGHT = (
     "flan_t5x.data.overlap",
     "flan_t5x.data.token_stats",
     "flan_t5x.report.build",
+    "flan_t5x.sweep.statistics",
 )
 
 

@@ -1,4 +1,6 @@
 // What the curves are at the place under the pointer, or where the arrow keys have gone.
+const place = (x) => (Number.isInteger(x) ? number(x) : String(Number(x.toPrecision(4))));
+const said = ([, y, , low, high]) => (low === undefined ? `${y}` : `${y} [${low}, ${high}]`);
 for (const plot of document.querySelectorAll(".plot")) {
   const curves = JSON.parse(plot.dataset.curves);
   const places = new Map(); // x -> share of the width
@@ -10,10 +12,10 @@ for (const plot of document.querySelectorAll(".plot")) {
   const read = (index) => {
     chosen = Math.min(Math.max(index, 0), xs.length - 1);
     const x = xs[chosen];
-    const values = curves.flatMap(({ name, points }) => points.filter((point) => point[0] === x).map((point) => `${name} ${point[1]}`));
+    const values = curves.flatMap(({ name, points }) => points.filter((point) => point[0] === x).map((point) => `${name} ${said(point)}`));
     cursor.style.left = `${100 * places.get(x)}%`;
     plot.append(cursor);
-    reading.textContent = `${plot.dataset.x} ${number(x)}: ${values.join(" · ")}`;
+    reading.textContent = `${plot.dataset.x} ${place(x)}: ${values.join(" · ")}`;
   };
   const leave = () => { cursor.remove(); reading.textContent = ""; };
   plot.addEventListener("pointermove", (event) => {

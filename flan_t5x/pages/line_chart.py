@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from xml.etree.ElementTree import Element
 
 from flan_t5x.pages.elements import COLOURS, details, dot, node, table
+from flan_t5x.pages.frame import Frame, Scale, short, ticks
 
 MOST_POINTS = 600
 """More are thinned to the least and the greatest of each stretch, so that no spike is lost."""
@@ -19,10 +20,12 @@ _HEIGHT = 1_000.0  # of the drawing's own coordinates, in both directions
 
 
 class Point(NamedTuple):
-    """A place on a chart."""
+    """A place on a chart, with the interval of its y where it has one."""
 
     x: float
     y: float
+    low: float | None = None
+    high: float | None = None
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,9 @@ class Curve:
         colour: number of what it belongs to, e.g. of the run.
         dashed: drawn so, where it is something to compare with.
         marked: a point to point out, and what is said about it.
+        sign: a letter that stands at each point and in the legend, so that curves are told apart
+            without their colours; "" for a line alone.
+        joined: whether a line joins the points; where not, each has its sign alone.
     """
 
     name: str
@@ -42,10 +48,17 @@ class Curve:
     colour: int = 0
     dashed: bool = False
     marked: tuple[Point, str] | None = None
+    sign: str = ""
+    joined: bool = True
 
 
 def line_chart(
-    title: str, curves: Sequence[Curve], *, x_name: str, bounds: tuple[float, float] | None = None
+    title: str,
+    curves: Sequence[Curve],
+    *,
+    x_name: str,
+    bounds: tuple[float, float] | None = None,
+    scale: Scale = "linear",
 ) -> Element:
     """A figure: legend, drawing, and the figures as a table that can be opened.
 
@@ -53,19 +66,24 @@ def line_chart(
         title: what is drawn.
         curves: some of them may be empty.
         x_name: what grows to the right.
-        bounds: least and greatest y; None for those of the points.
+        bounds: least and greatest y; None for those of the points and their intervals.
+        scale: of x.
+
+    Raises:
+        ValueError: an x that a logarithmic scale does not have.
     """
     drawn = [c for c in curves if any(math.isfinite(p.y) for p in c.points)]
     if not drawn:
         return node("figure", node("figcaption", title), node("p", "No figures.", class_="soft"))
     finite = [p for c in drawn for p in c.points if math.isfinite(p.y)]
     finite += [c.marked[0] for c in drawn if c.marked]
-    frame = _Frame.around(finite, bounds)
+    ys = [y for p in finite for y in (p.y, p.low, p.high) if y is not None]
+    frame = Frame.around([p.x for p in finite], ys, bounds=bounds, scale=scale)
     legend = node("ul", *(_legend(curve) for curve in drawn), class_="legend")
     rows = _rows(drawn)
     shown = table([x_name, *(c.name for c in drawn)], rows, label=f"{title}: figures")
     every = len({p.x for c in drawn for p in c.points})
-    some = "" if len(rows) == every else f", {len(rows)} of {every:,} steps"
+    some = "" if len(rows) == every else f", {len(rows)} of {every:,} {x_name}s"
     return node(
         "figure",
         node("figcaption", title),
@@ -77,13 +95,13 @@ def line_chart(
     )
 
 
-def _readable(curves: Sequence[Curve], frame: _Frame) -> str:
+def _readable(curves: Sequence[Curve], frame: Frame) -> str:
     """The drawn points of each curve as JSON, for the reading that follows pointer and keys."""
     found: list[dict[str, Any]] = [
         {
             "name": curve.name,
             "points": [
-                [p.x, float(f"{p.y:.4g}"), round(frame.x(p.x), 4)]
+                [p.x, _rounded(p.y), round(frame.x(p.x), 4), *map(_rounded, _interval(p))]
                 for p in thinned(curve.points)
                 if math.isfinite(p.y)
             ],
@@ -106,57 +124,9 @@ def thinned(points: Sequence[Point], most: int = MOST_POINTS) -> list[Point]:
     return kept
 
 
-def ticks(low: float, high: float, about: int = 5) -> list[float]:
-    """Round numbers (1, 2 or 5 times a power of ten) between two, about so many."""
-    span = high - low
-    if not span > 0:
-        return [low]
-    power = 10.0 ** math.floor(math.log10(span / about))
-    step = next(power * m for m in (1, 2, 5, 10, 20) if span / (power * m) <= about)
-    first = math.ceil(low / step - 1e-9)
-    count = math.floor(high / step + 1e-9) - first
-    return [(first + i) * step for i in range(count + 1)]
-
-
-def short(value: float) -> str:
-    """A number in few letters: 0.25, 12, 3.4k, 1.2M."""
-    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= size:
-            return f"{value / size:.3g}{unit}"
-    return f"{value:.3g}"
-
-
-@dataclass(frozen=True)
-class _Frame:
-    """What part of the plane is drawn."""
-
-    left: float
-    right: float
-    low: float
-    high: float
-
-    @classmethod
-    def around(cls, points: Sequence[Point], bounds: tuple[float, float] | None) -> _Frame:
-        xs, ys = [p.x for p in points], [p.y for p in points]
-        low, high = bounds or (min(ys), max(ys))
-        if high - low <= 0:
-            low, high = low - 0.5, high + 0.5
-        right = max(xs) if max(xs) > min(xs) else min(xs) + 1
-        return cls(min(xs), right, low, high)
-
-    def x(self, value: float) -> float:
-        """Share of the width, from the left."""
-        return (value - self.left) / (self.right - self.left)
-
-    def y(self, value: float) -> float:
-        """Share of the height, from the top; what is outside is drawn at the edge."""
-        return min(max((self.high - value) / (self.high - self.low), 0.0), 1.0)
-
-
-def _plot(title: str, curves: Sequence[Curve], frame: _Frame, x_name: str) -> Element:
-    levels, steps = ticks(frame.low, frame.high), ticks(frame.left, frame.right)
-    if all(float(p.x).is_integer() for curve in curves for p in curve.points):
-        steps = [step for step in steps if abs(step - round(step)) < 1e-9]
+def _plot(title: str, curves: Sequence[Curve], frame: Frame, x_name: str) -> Element:
+    levels = ticks(frame.low, frame.high)
+    steps = frame.x_ticks(sorted({p.x for curve in curves for p in curve.points}))
     lines = [
         node("line", class_="grid", x1=0, x2=_HEIGHT, y1=_HEIGHT * y, y2=_HEIGHT * y)
         for y in map(frame.y, levels)
@@ -164,6 +134,7 @@ def _plot(title: str, curves: Sequence[Curve], frame: _Frame, x_name: str) -> El
     drawing = node(
         "svg",
         *lines,
+        *(shape for curve in curves for shape in _intervals(curve, frame)),
         *(path for curve in curves for path in _paths(curve, frame)),
         viewBox=f"0 0 {_HEIGHT:g} {_HEIGHT:g}",
         preserveAspectRatio="none",
@@ -182,6 +153,7 @@ def _plot(title: str, curves: Sequence[Curve], frame: _Frame, x_name: str) -> El
             for step in steps
         ),
         *(_mark(curve, frame) for curve in curves),
+        *(sign for curve in curves for sign in _signs(curve, frame)),
         node("span", x_name, class_="x-name"),
         class_="plot",
         tabindex="0",
@@ -192,11 +164,11 @@ def _plot(title: str, curves: Sequence[Curve], frame: _Frame, x_name: str) -> El
     )
 
 
-def _paths(curve: Curve, frame: _Frame) -> Iterable[Element]:
+def _paths(curve: Curve, frame: Frame) -> Iterable[Element]:
     """The line in as many pieces as NaN breaks it into; a lone point is a short dash."""
     style = f"line s{curve.colour % COLOURS}" + (" dashed" if curve.dashed else "")
     piece: list[Point] = []
-    for point in [*thinned(curve.points), Point(math.nan, math.nan)]:
+    for point in [*thinned(curve.points), Point(math.nan, math.nan)] if curve.joined else ():
         if math.isfinite(point.y):
             piece.append(point)
             continue
@@ -210,7 +182,42 @@ def _paths(curve: Curve, frame: _Frame) -> Iterable[Element]:
         piece = []
 
 
-def _mark(curve: Curve, frame: _Frame) -> Element | None:
+def _intervals(curve: Curve, frame: Frame) -> Iterable[Element]:
+    """A bar at each point that has an interval, and a band between neighbours that both have."""
+    colour = f"s{curve.colour % COLOURS}"
+    last: list[tuple[float, float]] = []
+    for point in thinned(curve.points):
+        x = _HEIGHT * frame.x(point.x)
+        ends = [(x, _HEIGHT * frame.y(y)) for y in _interval(point)]
+        if ends and last and curve.joined:
+            text = " ".join(f"{x:.1f},{y:.1f}" for x, y in (*last, *reversed(ends)))
+            yield node("polygon", points=text, class_=f"band {colour}")
+        if ends:
+            (_, low), (_, high) = ends
+            yield node("line", class_=f"spread {colour}", x1=x, x2=x, y1=low, y2=high)
+        last = ends
+
+
+def _interval(point: Point) -> tuple[float, ...]:
+    """Its two ends, or nothing."""
+    if point.low is None or point.high is None:
+        return ()
+    return point.low, point.high
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.4g}")
+
+
+def _signs(curve: Curve, frame: Frame) -> Iterable[Element]:
+    for point in thinned(curve.points) if curve.sign else ():
+        if math.isfinite(point.y):
+            place = f"left:{100 * frame.x(point.x):.2f}%;top:{100 * frame.y(point.y):.2f}%"
+            kind = f"sign s{curve.colour % COLOURS}"
+            yield node("span", curve.sign, class_=kind, style=place, aria_hidden="true")
+
+
+def _mark(curve: Curve, frame: Frame) -> Element | None:
     if curve.marked is None:
         return None
     point, text = curve.marked
@@ -223,6 +230,9 @@ def _legend(curve: Curve) -> Element:
     if curve.dashed:
         swatch.set("class", f"{swatch.get('class')} dashed")
     said = f": {curve.marked[1]}" if curve.marked else ""
+    if curve.sign:
+        kind = f"sign s{curve.colour % COLOURS}"
+        swatch = node("span", curve.sign, class_=kind, aria_hidden="true")
     return node("li", swatch, curve.name + said)
 
 
@@ -240,7 +250,7 @@ def _summary(title: str, curves: Sequence[Curve], x_name: str) -> str:
 
 def _rows(curves: Sequence[Curve]) -> list[list[str]]:
     """A row for each x, at most `MOST_ROWS` of them, the last one and the marked ones included."""
-    by_x = [{p.x: p.y for p in c.points} for c in curves]
+    by_x = [{p.x: p for p in c.points} for c in curves]
     xs = sorted({x for found in by_x for x in found})
     marked = {c.marked[0].x for c in curves if c.marked}
     every = max(math.ceil(len(xs) / MOST_ROWS), 1)
@@ -248,7 +258,10 @@ def _rows(curves: Sequence[Curve]) -> list[list[str]]:
     return [[f"{x:,g}", *(_cell(found.get(x)) for found in by_x)] for x in kept]
 
 
-def _cell(value: float | None) -> str:
-    if value is None:
+def _cell(point: Point | None) -> str:
+    if point is None:
         return ""
-    return f"{value:.4g}" if math.isfinite(value) else "not finite"
+    if not math.isfinite(point.y):
+        return "not finite"
+    ends = _interval(point)
+    return f"{point.y:.4g}" + (f" [{ends[0]:.4g}, {ends[1]:.4g}]" if ends else "")
