@@ -22,7 +22,11 @@ from flan_t5x.errors import UserError
 
 HEADER = "__header__"
 FORMAT = "flan_t5x base checkpoint 1"
-SHIPPED = {"mini_base": ("flan_tasks.mini", "data/tiny_base.npz")}
+SHIPPED = {
+    "mini_base": ("flan_tasks.mini", "data/tiny_base.npz"),
+    "mini_base_micro": ("flan_tasks.mini", "data/micro_base.npz"),
+    "mini_base_nano": ("flan_tasks.mini", "data/nano_base.npz"),
+}
 """Base checkpoints that come with the package: name -> (package, file)."""
 
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)

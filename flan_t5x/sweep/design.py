@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import Literal
 
 from flan_t5x.errors import UserError, nearest, require_count
 from flan_t5x.sweep.axes import Setting, SweptAxis
 
-Method = Literal["grid", "random", "sobol", "optuna"]
-METHODS: tuple[Method, ...] = ("grid", "random", "sobol", "optuna")
+METHODS = ("grid", "random", "sobol", "optuna")
 
 Point = tuple[Setting, ...]
 """A setting for each axis, in their order."""
@@ -35,7 +33,7 @@ def grid(axes: Sequence[SweptAxis]) -> list[Point]:
     return list(itertools.product(*(axis.settings for axis in axes)))
 
 
-def drawn(axes: Sequence[SweptAxis], *, method: Method, points: int, seed: int) -> list[Point]:
+def drawn(axes: Sequence[SweptAxis], *, method: str, points: int, seed: int) -> list[Point]:
     """Different points, at most `points` of them: a small space may not have as many.
 
     Args:
@@ -68,7 +66,7 @@ def at(axes: Sequence[SweptAxis], cube: Sequence[float]) -> Point:
 
 
 def _cubes(
-    method: Method, dimensions: int, points: int, seed: int
+    method: str, dimensions: int, points: int, seed: int
 ) -> itertools.chain[Sequence[Sequence[float]]]:
     """Batches of points of the unit cube."""
     if method == "sobol":

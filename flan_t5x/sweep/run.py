@@ -8,12 +8,12 @@ import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from flan_t5x.errors import EXIT_PREEMPTED, UserError, nearest, require_count
 from flan_t5x.sweep import cost
 from flan_t5x.sweep.axes import SweptAxis, parse_axis
-from flan_t5x.sweep.design import Method, Point, drawn, grid, require_method
+from flan_t5x.sweep.design import Point, drawn, grid, require_method
 from flan_t5x.sweep.execute import Pool, execute
 from flan_t5x.sweep.launched import LaunchedPool
 from flan_t5x.sweep.local import LocalPool
@@ -23,7 +23,6 @@ from flan_t5x.sweep.runs import MODEL_DIR, Configure, PlannedRun, plan_run, requ
 from flan_t5x.sweep.schedule import Planned, Schedule, require_pilot
 from flan_t5x.sweep.table import SCORE, Axis, Table
 
-Executor = Literal["local", "launch"]
 EXECUTORS = ("local", "launch")
 
 RUNS, PAGE, LOCK = "runs", "index.html", ".lock"
@@ -50,12 +49,12 @@ def sweep(
     about: str = "",
     bindings: Mapping[str, Any] | None = None,
     seeds: int | Sequence[int] = 1,
-    method: Method = "grid",
+    method: str = "grid",
     points: int | None = None,
     design_seed: int = 0,
     metrics: Sequence[str] = (SCORE,),
     pilot: Mapping[str, str] | None = None,
-    executor: Executor = "local",
+    executor: str = "local",
     workers: int | None = None,
     cpus_per_run: int | None = 1,
     launcher: Sequence[str] = (),
@@ -229,7 +228,7 @@ def _table(
 
 
 def _design(
-    axes: Sequence[SweptAxis], *, method: Method, points: int | None, seed: int
+    axes: Sequence[SweptAxis], *, method: str, points: int | None, seed: int
 ) -> list[Point]:
     if method == "grid":
         return grid(axes)
