@@ -24,9 +24,9 @@ DOCUMENT, PAGE, OUTCOME = "README.md", "index.html", "outcome.md"
 _HEAD = """# Findings
 
 What the studies in `gin/sweeps` came to, as recorded in the folders beside this page, which
-`python -m flan_t5x.sweep.findings docs/findings` made from them. Intervals are 95 %, Student's t over
-seeds. The data is mini-Flan, the models have 0.3 to 1.1 million parameters: what is true of them
-need not be true of Flan-T5, and where it is not the same, that is said.
+`python -m flan_t5x.sweep.findings docs/findings` made from them. Intervals are 95 %, Student's t
+over seeds. The data is mini-Flan, the models have 0.3 to 1.1 million parameters: what is true of
+them need not be true of Flan-T5, and where it is not the same, that is said.
 """
 
 
@@ -72,8 +72,8 @@ def document(tables: dict[Path, Table]) -> str:
         head, _, rest = summary(table).partition("\n### ")
         parts.append(
             f"{head.strip()}\n\n"
-            f"`flan-t5x sweep --gin_file=sweeps/{place.name}.gin`: {done} runs, {hours:.1f} hours of "
-            f"one core; [page]({place.name}/{PAGE}), [data]({place.name}/{CSV}).\n\n"
+            f"`flan-t5x sweep --gin_file=sweeps/{place.name}.gin`: {done} runs, {hours:.1f} hours "
+            f"of one core; [page]({place.name}/{PAGE}), [data]({place.name}/{CSV}).\n\n"
             f"{text}\n\n### {rest}"
         )
     return "\n".join(part.rstrip() + "\n" for part in parts)

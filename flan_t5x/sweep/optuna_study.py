@@ -62,13 +62,16 @@ class OptunaSchedule:
             storage=optuna.storages.JournalStorage(backend),
             direction="maximize",
             load_if_exists=True,
-            sampler=optuna.samplers.TPESampler(seed=seed),
         )
+        trials_before = self._study.get_trials(deepcopy=False)
+        # The sampler's random numbers are not in the journal: a sweep that goes on must not draw
+        # those of its beginning again.
+        self._study.sampler = optuna.samplers.TPESampler(seed=seed + len(trials_before))
         self._runs: dict[str, PlannedRun] = {}
         self._trial_of: dict[str, Any] = {}
         self._rows: dict[str, Row] = {}
         self._waiting: list[PlannedRun] = []
-        for trial in self._study.get_trials(deepcopy=False):
+        for trial in trials_before:
             self._remember(trial)
 
     def _remember(self, trial: Any) -> None:
