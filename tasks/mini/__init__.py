@@ -3,27 +3,20 @@
 Four submixtures mirror Flan 2022's: `mini_muffin` (classification and reading with answer
 options), `mini_t0` (questions and answers), `mini_niv2` (a definition, examples, an input)
 and `mini_cot` (written chains of thought). `mini_heldout` is evaluated only; `mini_pretrain`
-makes the shipped base. Definitions are cheap; rows are generated when they are read.
+makes the shipped base. `studies` has what studies train and evaluate on besides: families turned
+round, of unequal sizes, shifted. Definitions are cheap; rows are generated when they are read.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from flan_t5x.data.definitions import (
-    FORMATS,
-    Format,
-    MixtureDefinition,
-    MixturePart,
-    TaskDefinition,
-)
+from flan_t5x.data.definitions import Format, MixtureDefinition, MixturePart, TaskDefinition
 
+from . import studies
 from .catalog import HELDOUT, SUBMIXTURES, families
-from .family import Family
+from .family_task import family_task
 from .pretrain import PRETRAIN, RATES, pretraining
-from .source import MiniSource
-
-TRAIN_ROWS, EVALUATION_ROWS, PRETRAIN_ROWS = 2_000, 200, 20_000
 
 # Flan-T5 takes 46.0 % Muffin, 27.9 % T0-SF, 24.2 % NIv2 and 1.8 % CoT. At this size 1.8 %
 # would be a few hundred rationales, so CoT has 15 % here; the others keep their order of
@@ -52,14 +45,15 @@ _ABOUT = {
 
 
 def tasks() -> Iterable[TaskDefinition]:
-    """Every task of mini-Flan: trained, held out, pretraining."""
+    """Every task of mini-Flan: trained, held out, pretraining, of studies."""
     for family in (*families().values(), *pretraining().values()):
         for format in family.formats:
-            yield _task(family, format)
+            yield family_task(family, format)
+    yield from studies.tasks()
 
 
 def mixtures() -> Iterable[MixtureDefinition]:
-    """The four submixtures, `mini_flan` over them, `mini_heldout` and `mini_pretrain`."""
+    """The four submixtures, `mini_flan` over them, `mini_heldout`, `mini_pretrain`, studies'."""
     for name in (*SUBMIXTURES, HELDOUT):
         parts = tuple(
             MixturePart(f"mini_{family.name}_{format}", rate=FORMAT_RATES[format])
@@ -78,21 +72,4 @@ def mixtures() -> Iterable[MixtureDefinition]:
         copying,
         "the base's warm-up: copying is the bottleneck, learn it first",
     )
-
-
-def _task(family: Family, format: Format) -> TaskDefinition:
-    """One family in one format. Formats have seeds of their own, so they share no rows."""
-    train = {PRETRAIN: PRETRAIN_ROWS, HELDOUT: 0}.get(family.submixture, TRAIN_ROWS)
-    sizes = {"train": train} if train else {}
-    sizes |= {"validation": EVALUATION_ROWS, "test": EVALUATION_ROWS}
-    return TaskDefinition(
-        name=f"mini_{family.name}_{format}",
-        source=MiniSource(family.name, sizes=sizes, seed=FORMATS.index(format)),
-        templates=family.wordings(format),
-        format=format,
-        extract="cot_answer" if format.endswith("_cot") else "text",
-        group=family.submixture,
-        max_exemplars=2,
-        option_styles=family.option_styles,
-        evaluation_only=family.submixture == HELDOUT,
-    )
+    yield from studies.mixtures(SHARES)

@@ -46,12 +46,12 @@ Generator = Callable[[Draws], Draft]
 
 @dataclass(frozen=True)
 class Family:
-    """A task family: one generator, at least eight wordings.
+    """A task family: one generator; at least eight wordings where it is trained or held out.
 
     Attributes:
         name: unique; tasks are called ``mini_<name>_<format>``.
-        submixture: ``mini_muffin``, ``mini_t0``, ``mini_niv2``, ``mini_cot``, ``mini_heldout``
-            or ``mini_pretrain``.
+        submixture: ``mini_muffin``, ``mini_t0``, ``mini_niv2``, ``mini_cot``, ``mini_heldout``,
+            ``mini_pretrain``, ``mini_shifted`` or ``mini_inverted``.
         operation: what is done, e.g. ``count``.
         category: what it is done to, e.g. ``animal``, or a position, or a kind of text.
         generator: draws one question.
@@ -60,7 +60,7 @@ class Family:
         definitions: task definitions, one drawn per row into the field ``definition``.
         formats: the prompt formats the family has.
         option_styles: names in `OPTION_STYLES`.
-        transfer: how a held-out family differs from training ("" for trained families).
+        transfer: how a held-out or shifted family differs from training ("" for trained families).
     """
 
     name: str

@@ -1,4 +1,8 @@
-"""Generators over little sentences and single words: reading, facts, sums."""
+"""Generators over little sentences and single words: reading, facts, sums.
+
+`larger` is by how much the first number of a sum, or both numbers of a comparison, are above those
+of training; it changes no draw, so the rows of training (0) are what they always were.
+"""
 
 from __future__ import annotations
 
@@ -147,50 +151,54 @@ def _story(draws: Draws) -> tuple[list[str], str]:
     return draws.sample(PEOPLE, 2), draws.choice(OBJECTS)
 
 
-def _digits(low: int, high: int) -> tuple[str, ...]:
+def _numbers(low: int, high: int) -> tuple[str, ...]:
     return tuple(str(n) for n in range(low, high + 1))
 
 
-def add(draws: Draws) -> Draft:
-    """A person gets more objects: the sum, at most nine."""
+def add(draws: Draws, *, larger: int = 0) -> Draft:
+    """A person gets more objects: the sum, at most nine in training."""
     (name, giver), things = _story(draws)
-    had, more = 2 + draws.integer(4), 2 + draws.integer(3)
+    had, more = 2 + draws.integer(4) + larger, 2 + draws.integer(3)
     story = f"{name} has {had} {things}. {giver} gives {name} {more} {things}."
     fields = {"story": story, "name": name, "things": things}
     rationale = f"{name} has {had} and gets {more}. {had} + {more} = {had + more}."
-    return Draft((story,), fields, str(had + more), _digits(4, 9), rationale=rationale)
+    valid = _numbers(4 + larger, 9 + larger)
+    return Draft((story,), fields, str(had + more), valid, rationale=rationale)
 
 
-def take(draws: Draws) -> Draft:
+def take(draws: Draws, *, larger: int = 0) -> Draft:
     """A person gives objects away: the difference, at least one."""
     (name, other), things = _story(draws)
-    had = 3 + draws.integer(7)
+    had = 3 + draws.integer(7) + larger
     less = 2 + draws.integer(min(had - 2, 4))
     story = f"{name} has {had} {things}. {name} gives {other} {less} {things}."
     fields = {"story": story, "name": name, "things": things}
     rationale = f"{name} has {had} and gives {less}. {had} - {less} = {had - less}."
-    return Draft((story,), fields, str(had - less), _digits(1, 7), rationale=rationale)
+    valid = _numbers(max(1, larger - 2), 7 + larger)
+    return Draft((story,), fields, str(had - less), valid, rationale=rationale)
 
 
-def together(draws: Draws) -> Draft:
+def together(draws: Draws, *, larger: int = 0) -> Draft:
     """What two people have together."""
     (one, two), things = _story(draws)
-    left, right = 2 + draws.integer(4), 2 + draws.integer(3)
+    left, right = 2 + draws.integer(4) + larger, 2 + draws.integer(3)
     story = f"{one} has {left} {things}. {two} has {right} {things}."
     fields = {"story": story, "things": things}
     rationale = f"{one} has {left} and {two} has {right}. {left} + {right} = {left + right}."
-    return Draft((story,), fields, str(left + right), _digits(4, 9), rationale=rationale)
+    valid = _numbers(4 + larger, 9 + larger)
+    return Draft((story,), fields, str(left + right), valid, rationale=rationale)
 
 
-def compare(draws: Draws, *, direction: str) -> Draft:
+def compare(draws: Draws, *, direction: str, larger: int = 0) -> Draft:
     """Who of two people has more, or fewer, objects.
 
     Args:
         draws: where the question comes from.
         direction: ``more`` or ``fewer``.
+        larger: see the module.
     """
     names, things = _story(draws)
-    numbers = draws.sample(range(2, 10), 2)
+    numbers = draws.sample(range(2 + larger, 10 + larger), 2)
     asked = numbers.index(max(numbers) if direction == "more" else min(numbers))
     story = " ".join(f"{n} has {k} {things}." for n, k in zip(names, numbers, strict=True))
     fields = {"story": story, "things": things}

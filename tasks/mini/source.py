@@ -15,7 +15,8 @@ from .family import Draft, Family
 
 SPLIT_OF_BUCKET = ("validation", "test", *["train"] * 8)
 _GENERATING = (
-    "catalog", "family", "lexicon", "passages", "pretrain", "pretrain_text", "source", "word_lists"
+    "catalog", "family", "inverted", "lexicon", "passages", "pretrain", "pretrain_text", "shifted",
+    "source", "word_lists",
 )  # fmt: skip
 _MOST_ATTEMPTS = 10_000
 
@@ -95,10 +96,12 @@ def _example(family: Family, draft: Draft, name: str, draws: Draws) -> Example:
 
 def _family(name: str) -> Family:
     from .catalog import families
+    from .inverted import inverted
     from .pretrain import pretraining
+    from .shifted import shifted
 
-    known = families()
-    return known[name] if name in known else pretraining()[name]
+    known = (families(), pretraining(), shifted(), inverted())
+    return next(some[name] for some in known if name in some)
 
 
 @cache

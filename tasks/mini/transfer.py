@@ -13,6 +13,7 @@ from functools import partial
 
 from .catalog import BY_WORDING, HELD_OUT_CELLS, trained
 from .family import Family
+from .inverted import turned_round
 
 _PLACEHOLDER = re.compile(r"\{[a-z_]+\}")
 _WORD = re.compile(r"[a-z]+")
@@ -20,6 +21,7 @@ _RUN = 5  # so many words in a row count as the same wording
 
 _OPERATION_OF = {"any_of": "any", "all_of": "all", "copy_at": "copy"}
 _OPERATION_OF |= {"opposite_at": "opposite", "kind_at": "kind"}
+_CELL_ARGUMENTS = ("category", "position", "direction")  # others only make a question larger
 
 
 def instruction_texts(family: Family) -> tuple[str, ...]:
@@ -46,15 +48,18 @@ def unknown_words(family: Family) -> set[str]:
 def generator_cell(family: Family) -> tuple[str, str]:
     """(operation, category or position), read off the family's generator, not off its claim.
 
-    The function that makes the rows and the arguments bound to it decide what is asked.
+    The function that makes the rows and the arguments bound to it decide what is asked; a family
+    turned round has the cell of the question that it writes.
     """
     made = family.generator
+    if isinstance(made, partial) and made.func is turned_round:
+        made = made.keywords["forward"]
     if not isinstance(made, partial):
         return getattr(made, "__name__", ""), ""
     name, bound = made.func.__name__, dict(made.keywords)
     if name == "end_of":
         return bound["position"], bound["category"]
-    (value,) = bound.values()
+    (value,) = [bound[name] for name in _CELL_ARGUMENTS if name in bound] or [""]
     return _OPERATION_OF.get(name, name), value
 
 
@@ -87,9 +92,15 @@ def clashes(family: Family) -> list[str]:
             found.append(f"{family.name}: {other.name} has the same generator and arguments")
         shared = set(_questions(family)) & set(_questions(other))
         if same_cell and reworded:
-            shared |= _runs(_questions(family)) & _runs(_questions(other))
+            shared = shared_wordings(family, other)
         found += [f"{family.name}: {other.name} also says {text!r}" for text in sorted(shared)]
     return found
+
+
+def shared_wordings(family: Family, other: Family) -> set[str]:
+    """Whole questions, and stretches of five words in a row, that two families both say."""
+    ours, theirs = _questions(family), _questions(other)
+    return (set(ours) & set(theirs)) | (_runs(ours) & _runs(theirs))
 
 
 def _questions(family: Family) -> tuple[str, ...]:

@@ -1,4 +1,8 @@
-"""Generators over lists of words: the grids operation x category and operation x position."""
+"""Generators over lists of words: the grids operation x category and operation x position.
+
+`longer` is how many words more a list has than in training, all of them of other categories; it
+changes no draw, so the rows of training (0) are what they always were.
+"""
 
 from __future__ import annotations
 
@@ -56,42 +60,42 @@ def find(draws: Draws, *, category: str) -> Draft:
     return Draft(tuple(words), {}, answer, tuple(words), options=tuple(words))
 
 
-def any_of(draws: Draws, *, category: str) -> Draft:
+def any_of(draws: Draws, *, category: str, longer: int = 0) -> Draft:
     """Whether the list holds a word of the category: yes or no."""
-    size = _between(draws, 3, 5)
+    size = _between(draws, 3, 5) + longer
     words = mixed(draws, category, hits := draws.integer(2), size - hits)
     answer = "yes" if members_of(words, category) else "no"
     return Draft(tuple(words), listed(draws, words), answer, YES_NO, options=YES_NO)
 
 
-def end_of(draws: Draws, *, category: str, position: str) -> Draft:
+def end_of(draws: Draws, *, category: str, position: str, longer: int = 0) -> Draft:
     """The first or last word of the category."""
-    words = mixed(draws, category, _between(draws, 2, 3), _between(draws, 1, 3))
+    words = mixed(draws, category, _between(draws, 2, 3), _between(draws, 1, 3) + longer)
     answer = at_position(members_of(words, category), position)
     return Draft(tuple(words), listed(draws, words), answer, tuple(words))
 
 
-def all_of(draws: Draws, *, category: str) -> Draft:
+def all_of(draws: Draws, *, category: str, longer: int = 0) -> Draft:
     """Every word of the category, in the order of the list."""
-    words = mixed(
-        draws, category, hits := _between(draws, 1, 3), _between(draws, max(1, 3 - hits), 3)
-    )
+    hits = _between(draws, 1, 3)
+    words = mixed(draws, category, hits, _between(draws, max(1, 3 - hits), 3) + longer)
     answer = ", ".join(members_of(words, category))
     highest = min(3, len(words))
     return Draft(tuple(words), listed(draws, words), answer, _parts(words, 1, highest))
 
 
-def remove(draws: Draws, *, category: str) -> Draft:
+def remove(draws: Draws, *, category: str, longer: int = 0) -> Draft:
     """The list without the words of the category."""
-    words = mixed(draws, category, _between(draws, 1, 2), _between(draws, 2, 3))
+    words = mixed(draws, category, _between(draws, 1, 2), _between(draws, 2, 3) + longer)
     answer = ", ".join(w for w in words if KIND_OF[w] != category)
-    highest = min(3, len(words))
+    highest = min(3 + longer, len(words))
     return Draft(tuple(words), listed(draws, words), answer, _parts(words, 1, highest))
 
 
-def count(draws: Draws, *, category: str) -> Draft:
+def count(draws: Draws, *, category: str, longer: int = 0) -> Draft:
     """How many words of the category there are, with a rationale that names them."""
-    words = mixed(draws, category, hits := draws.integer(5), _between(draws, max(1, 3 - hits), 3))
+    hits = draws.integer(5)
+    words = mixed(draws, category, hits, _between(draws, max(1, 3 - hits), 3) + longer)
     found = members_of(words, category)
     kinds = CATEGORIES[category].kinds
     rationale = f"The {kinds} are {', '.join(found)}." if found else f"There are no {kinds}."
@@ -141,10 +145,10 @@ def reverse(draws: Draws) -> Draft:
     return Draft(tuple(words), listed(draws, words), answer, valid)
 
 
-def count_words(draws: Draws) -> Draft:
+def count_words(draws: Draws, *, longer: int = 0) -> Draft:
     """How many words the list has."""
-    words = draws.sample(NOUNS, _between(draws, 2, 6))
-    valid = tuple(str(n) for n in range(2, 7))
+    words = draws.sample(NOUNS, _between(draws, 2, 6) + longer)
+    valid = tuple(str(n) for n in range(2 + longer, 7 + longer))
     return Draft(tuple(words), listed(draws, words), str(len(words)), valid)
 
 

@@ -8,7 +8,9 @@ import time
 import pytest
 from flan_tasks.mini import tasks
 from flan_tasks.mini.catalog import families
+from flan_tasks.mini.inverted import inverted
 from flan_tasks.mini.pretrain import pretraining
+from flan_tasks.mini.shifted import shifted
 from flan_tasks.mini.source import MiniSource
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,7 +24,7 @@ PINNED = (
     "4",
     "The animals are horse, bear, cow, duck.",
 )
-ALL = {**families(), **pretraining()}
+ALL = {**families(), **pretraining(), **shifted(), **inverted()}
 
 
 def read(source: MiniSource, split: str, start: int = 0, stop: int = 10**6) -> list[Example]:
@@ -55,7 +57,7 @@ def test_rows_are_pinned() -> None:
     assert (first.fields["list"], first.answer, first.rationale) == PINNED
 
 
-@pytest.mark.parametrize("name", sorted(ALL))
+@pytest.mark.parametrize("name", sorted(ALL.keys() - inverted()))  # theirs have many answers
 def test_no_question_stands_in_two_splits(name: str) -> None:
     seen: dict[tuple[object, ...], str] = {}
     for seed in (0, 1):  # formats use seeds of their own: they must not leak either
@@ -106,7 +108,8 @@ def test_the_fingerprint_follows_all_that_decides_rows() -> None:
 def test_held_out_families_have_no_train_split() -> None:
     for task in tasks():
         has_train = "train" in task.source.splits
-        assert has_train == (task.group != "mini_heldout")
+        assert has_train == (task.group not in ("mini_heldout", "mini_shifted"))
+        assert has_train != task.evaluation_only
         assert {"validation", "test"} <= set(task.source.splits)
 
 
