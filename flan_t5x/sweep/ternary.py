@@ -49,12 +49,12 @@ def ternary(blend: Blend, *, metric: str, higher: bool) -> Element:
         *_grid(),
         *(_corner(part, number) for number, part in enumerate(parts)),
         *(_point(blend, name, higher=higher) for name in names),
+        _cross(parts, optimum) if optimum else None,
         *(
             _label(blend, name)
             for name in names
             if len(names) <= _LABELLED or name == comparison.best
         ),
-        _cross(parts, optimum) if optimum else None,
         viewBox=f"0 0 {_WIDTH:g} {_WHOLE:.0f}",
         role="img",
         aria_label=f"{metric} over mixtures of {', '.join(parts)}; best: "
