@@ -112,6 +112,7 @@ def test_the_paired_test_is_scipys() -> None:
     assert (difference.blocks, difference.told_apart, found.alike) == (4, True, ())
 
 
+@pytest.mark.filterwarnings("ignore:Precision loss")  # of scipy, where all are equal
 @given(FIGURES, FIGURES)
 def test_welch_is_scipys(first: list[float], second: list[float]) -> None:
     gap, p_value = welch(first, second)
