@@ -25,8 +25,7 @@ _HOW = (
     "the means' distance from the line with the spread over seeds; in a random design, where the "
     "other choices are not the same, that spread is theirs as well. The best of many is best "
     "partly by luck: its mean is a little too good. An interval that leaves a drawing ends at its "
-    "edge. The tick "
-    "in a bar is what guessing gets."
+    "edge. The tick in a bar is what guessing gets."
 )
 
 
