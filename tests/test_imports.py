@@ -81,6 +81,8 @@ LIGHT = (
     "flan_t5x.data.token_stats",
     "flan_t5x.report.build",
     "flan_t5x.sweep.statistics",
+    "flan_t5x.sweep.page",
+    "flan_t5x.sweep.summary",
 )
 
 

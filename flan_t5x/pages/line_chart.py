@@ -15,6 +15,7 @@ from flan_t5x.pages.frame import Frame, Scale, short, ticks
 MOST_POINTS = 600
 """More are thinned to the least and the greatest of each stretch, so that no spike is lost."""
 MOST_ROWS = 60
+_BANDS = 2  # curves with intervals; the bands of more would cover each other
 
 _HEIGHT = 1_000.0  # of the drawing's own coordinates, in both directions
 
@@ -126,6 +127,7 @@ def thinned(points: Sequence[Point], most: int = MOST_POINTS) -> list[Point]:
 
 def _plot(title: str, curves: Sequence[Curve], frame: Frame, x_name: str) -> Element:
     levels = ticks(frame.low, frame.high)
+    bands = sum(any(map(_interval, curve.points)) for curve in curves) <= _BANDS
     steps = frame.x_ticks(sorted({p.x for curve in curves for p in curve.points}))
     lines = [
         node("line", class_="grid", x1=0, x2=_HEIGHT, y1=_HEIGHT * y, y2=_HEIGHT * y)
@@ -134,7 +136,7 @@ def _plot(title: str, curves: Sequence[Curve], frame: Frame, x_name: str) -> Ele
     drawing = node(
         "svg",
         *lines,
-        *(shape for curve in curves for shape in _intervals(curve, frame)),
+        *(shape for curve in curves for shape in _intervals(curve, frame, bands=bands)),
         *(path for curve in curves for path in _paths(curve, frame)),
         viewBox=f"0 0 {_HEIGHT:g} {_HEIGHT:g}",
         preserveAspectRatio="none",
@@ -182,14 +184,14 @@ def _paths(curve: Curve, frame: Frame) -> Iterable[Element]:
         piece = []
 
 
-def _intervals(curve: Curve, frame: Frame) -> Iterable[Element]:
+def _intervals(curve: Curve, frame: Frame, *, bands: bool) -> Iterable[Element]:
     """A bar at each point that has an interval, and a band between neighbours that both have."""
     colour = f"s{curve.colour % COLOURS}"
     last: list[tuple[float, float]] = []
     for point in thinned(curve.points):
         x = _HEIGHT * frame.x(point.x)
         ends = [(x, _HEIGHT * frame.y(y)) for y in _interval(point)]
-        if ends and last and curve.joined:
+        if ends and last and curve.joined and bands:
             text = " ".join(f"{x:.1f},{y:.1f}" for x, y in (*last, *reversed(ends)))
             yield node("polygon", points=text, class_=f"band {colour}")
         if ends:

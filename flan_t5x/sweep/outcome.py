@@ -86,7 +86,7 @@ class Outcome:
         ranking: all combinations of choices against the best one, by label.
         laws: one for each axis with numbers and each combination of the others.
         blends: likewise of axes with mixtures.
-        categories: likewise of axes with names.
+        categories: likewise of axes with names, where there are two or more to compare.
         baseline: what guessing gets, the mean over runs; None where it is not known.
         start: the figure before training, likewise.
     """
@@ -120,13 +120,14 @@ def outcome(table: Table, metric: str) -> Outcome:
             ]
         else:
             parts = [(EVERYWHERE, found)] if len(parted) > 1 else []
-            categories += [
-                Categories(axis, label, compared)
+            compared = [
+                (label, compare(by_choice(part, axis, table.axes), higher=higher))
                 for label, part in [*parts, *parted]
-                if isinstance(
-                    compared := compare(by_choice(part, axis, table.axes), higher=higher),
-                    Comparison,
-                )
+            ]
+            categories += [
+                Categories(axis, label, one)
+                for label, one in compared
+                if isinstance(one, Comparison) and one.differences
             ]
     return Outcome(
         metric,

@@ -6,22 +6,26 @@ from collections.abc import Sequence
 from importlib import resources
 from xml.etree.ElementTree import Element
 
-from flan_t5x.pages.elements import Child, details, markup, node, section, table
+from flan_t5x.pages.elements import details, markup, node, section
 from flan_t5x.pages.shell import shared, whole_page
 from flan_t5x.sweep.names import with_short_names
 from flan_t5x.sweep.outcome import Outcome, outcome
 from flan_t5x.sweep.page_metric import metric_section
 from flan_t5x.sweep.page_tables import runs_table
-from flan_t5x.sweep.table import Table
+from flan_t5x.sweep.table import Axis, Table
 from flan_t5x.sweep.words import best_text, counted, progress
+
+_LISTED = 12  # choices of an axis
 
 _HOW = (
     "± and [ ]: 95 % intervals, Student's t over runs. Differences to the best are paired over "
     "what two choices share (seeds, and other choices where they are not held fixed); with fewer "
-    "than two shared, Welch's test. p is Holm's, corrected for the comparisons of its table; bold: "
-    "below 0.05. Laws are least squares over all runs, and the test of departure compares the "
-    "means' distance from the line with the spread over seeds. The best of many is best partly by "
-    "luck: its mean is a little too good. An interval that leaves a drawing ends at its edge."
+    "than two shared, Welch's test. p is Holm's, corrected for the comparisons of its table; "
+    "bold: below 0.05. Laws are least squares over all runs, and the test of departure compares "
+    "the means' distance from the line with the spread over seeds; in a random design, where the "
+    "other choices are not the same, that spread is theirs as well. The best of many is best "
+    "partly by luck: its mean is a little too good. An interval that leaves a drawing ends at its "
+    "edge. The tick in a bar is what guessing gets."
 )
 
 
@@ -61,25 +65,20 @@ def _overview(shown: Table, found: Sequence[Outcome]) -> Element:
         "overview",
         node("p", shown.about),
         node("p", progress(shown)),
-        node("p", best_text(found[0]), class_="outcome") if found else None,
+        *(node("p", best_text(one), class_="outcome") for one in found),
         node("ul", *(node("li", note) for note in shown.notes)) if shown.notes else None,
         *((node("h3", counted(len(failed), "failed run")), problems) if failed else ()),
-        _axes(shown) if shown.axes else None,
+        node("h3", "What is varied") if shown.axes else None,
+        node("ul", *map(_axis, shown.axes)) if shown.axes else None,
         details("How the figures are made", node("p", _HOW)),
     )
 
 
-def _axes(shown: Table) -> Element:
-    rows: list[list[Child]] = [
-        [axis.name, axis.kind, ", ".join(axis.parts), f"{len(axis.choices)}", _listed(axis.choices)]
-        for axis in shown.axes
-    ]
-    head = ["axis", "kind", "parts", "choices", ""]
-    return table(head, rows, label="What is varied", numbers_from=9)
-
-
-def _listed(choices: Sequence[str]) -> str:
-    return ", ".join(choices[:12]) + (", …" if choices[12:] else "")
+def _axis(axis: Axis) -> Element:
+    parts = f" of {', '.join(axis.parts)}" if axis.parts else ""
+    listed = ", ".join(axis.choices[:_LISTED]) + (", …" if axis.choices[_LISTED:] else "")
+    count = counted(len(axis.choices), "choice")
+    return node("li", node("strong", axis.name), f" ({axis.kind}{parts}), {count}: {listed}")
 
 
 def _runs(shown: Table) -> Element:

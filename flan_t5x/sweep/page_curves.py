@@ -11,10 +11,11 @@ from flan_t5x.pages.elements import details, node, table
 from flan_t5x.pages.line_chart import Curve, Point, line_chart
 from flan_t5x.sweep.outcome import Law, Outcome
 from flan_t5x.sweep.regression import Fit
+from flan_t5x.sweep.statistics import TOGETHER
 from flan_t5x.sweep.words import LAW_HEAD, counted, law_row, law_text, slope_unit
 
 _TOGETHER = 6  # curves of one chart: as many as have a colour that nothing else has there
-_START, _BASELINE = 6, 7  # colours
+_LAW, _BASELINE = 6, 7  # colours
 _CHARTS = 4
 """More charts are folded."""
 _TOLD = 3
@@ -63,24 +64,22 @@ def _chart(
     drawn = [
         Curve(
             law.group or found.metric,
-            [_point(x, values) for x, values in law.runs.items()],
+            _points(law),
             number % _TOGETHER,
             sign=sign_of(number),
-            joined=all(len(values) for values in law.runs.values()),
+            joined=law.group != TOGETHER,
         )
         for number, law in enumerate(laws, start=first)
     ]
     xs = sorted({x for law in laws for x in law.runs})
-    for name, level, colour in (
-        ("guessing", found.baseline, _BASELINE),
-        ("before training", found.start, _START),
-    ):
-        if level is not None:
-            drawn.append(Curve(name, [Point(x, level) for x in xs], colour, dashed=True))
+    if found.baseline is not None:
+        level = [Point(x, found.baseline) for x in xs]
+        drawn.append(Curve("guessing", level, _BASELINE, dashed=True))
     fit = laws[0].fit
     if len(laws) == 1 and isinstance(fit, Fit) and len(xs) > 1:
-        ends = [Point(x, fit.intercept + fit.slope.mean * _scaled(laws[0], x)) for x in xs]
-        drawn.append(Curve("fitted law", ends, 1, dashed=True))
+        line = (fit.intercept + fit.slope.mean * _scaled(laws[0], x) for x in (xs[0], xs[-1]))
+        ends = [Point(x, y) for x, y in zip((xs[0], xs[-1]), line, strict=True)]
+        drawn.append(Curve("fitted law", ends, _LAW, dashed=True, sign="×"))
     log = axis.kind == "log" and xs[0] > 0
     return line_chart(
         f"{found.metric} along {axis.name}",
@@ -105,17 +104,21 @@ def _scaled(law: Law, x: float) -> float:
     return math.log2(x) if law.axis.kind == "log" else x
 
 
-def _point(x: float, values: Sequence[float]) -> Point:
-    found = interval(values)
-    if math.isnan(found.half):
-        return Point(x, found.mean)
-    return Point(x, found.mean, found.mean - found.half, found.mean + found.half)
+def _points(law: Law) -> list[Point]:
+    """Means, with their intervals where the runs differ in their seeds alone."""
+    points = []
+    for x, values in law.runs.items():
+        found = interval(values)
+        ends = (found.mean - found.half, found.mean + found.half)
+        known = law.group != TOGETHER and not math.isnan(found.half)
+        points.append(Point(x, found.mean, *ends) if known else Point(x, found.mean))
+    return points
 
 
 def _bounds(found: Outcome, laws: Sequence[Law]) -> tuple[float, float]:
     """Of all charts of an axis alike. Intervals of few seeds may be cut, so that means are seen."""
-    points = [_point(x, values) for law in laws for x, values in law.runs.items()]
-    levels = [level for level in (found.baseline, found.start) if level is not None]
+    points = [point for law in laws for point in _points(law)]
+    levels = [] if found.baseline is None else [found.baseline]
     means = [p.y for p in points] + levels
     low, high = min(means), max(means)
     room = max(0.6 * (high - low), 0.02 * max(abs(low), abs(high)))

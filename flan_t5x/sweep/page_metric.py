@@ -13,7 +13,7 @@ from flan_t5x.sweep.parallel_coordinates import parallel_coordinates
 from flan_t5x.sweep.statistics import Comparison
 from flan_t5x.sweep.table import Axis
 from flan_t5x.sweep.ternary import ternary
-from flan_t5x.sweep.words import anchors, best_text, blend_text, counted
+from flan_t5x.sweep.words import anchors, best_text, blend_text, counted, rivals_text
 
 _OPENED = 3  # analyses of one axis that are not folded
 _RANKED = 100  # combinations that the ranking lists
@@ -27,7 +27,9 @@ def metric_section(found: Outcome, axes: Sequence[Axis], *, anchor: str) -> Elem
         axes: of the sweep.
         anchor: of the section.
     """
-    parts: list[Element | None] = [node("p", best_text(found), class_="outcome")]
+    parts: list[Element | None] = [
+        node("p", f"{best_text(found)} {rivals_text(found)}", class_="outcome")
+    ]
     said = anchors(found)
     parts.append(node("p", said, class_="soft") if said else None)
     parts.append(_ranking(found) if axes else None)

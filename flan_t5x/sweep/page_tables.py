@@ -24,7 +24,7 @@ def comparison_table(
     more_head: Sequence[str] = (),
     most: int | None = None,
 ) -> Element:
-    """A row for each choice, the best first: bar, mean, runs, difference to the best.
+    """A row for each choice, the best first: mean, bar, runs, difference to the best.
 
     Args:
         found: the choices.
@@ -32,7 +32,7 @@ def comparison_table(
         label: what the table shows.
         higher: whether the greatest mean is the best.
         tick: a figure to compare with, drawn into the bars.
-        more: cells to put before the bar, by choice.
+        more: cells to put before the mean, by choice.
         more_head: their names.
         most: at most so many rows.
     """
@@ -49,15 +49,15 @@ def comparison_table(
             high=(mean.mean + mean.half) / unit if has else None,
             tick=None if tick is None else tick / unit,
         )
-        row: list[Child] = [name, *(more or {}).get(name, ()), node("div", bar, class_="bars")]
-        row += [mean_text(mean), f"{found.runs[name]}"]
+        row: list[Child] = [name, *(more or {}).get(name, ()), mean_text(mean)]
+        row += [node("div", bar, class_="bars"), f"{found.runs[name]}"]
         if other is None:
             rows.append([*row, node("strong", "best"), "", ""])
             continue
         gap = gap_text(other.gap)
         gaps: Child = node("strong", gap) if other.told_apart else gap
         rows.append([*row, gaps, p_text(other.adjusted), node("small", tested_text(other))])
-    columns = [head, *more_head, "", "mean", "runs", "less the best", "p (Holm)", "test"]
+    columns = [head, *more_head, "mean", "", "runs", "less the best", "p (Holm)", "test"]
     return table(columns, rows, label=label)
 
 

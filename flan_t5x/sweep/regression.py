@@ -158,7 +158,10 @@ def _departure(groups: dict[float, list[float]], residual: float) -> Departure |
         return Undefined("the seeds of a choice do not differ in their figures")
     from scipy.special import fdtrc
 
-    statistic = max(residual - pure, 0.0) / lack / (pure / error)
+    beyond = max(residual - pure, 0.0)
+    if negligible(math.sqrt(beyond / len(values)), values):
+        beyond = 0.0
+    statistic = beyond / lack / (pure / error)
     p_value = float(fdtrc(lack, error, statistic))
     return Departure(statistic, (lack, error), p_value, _jump(groups))
 

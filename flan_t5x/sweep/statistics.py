@@ -209,8 +209,9 @@ def welch(first: Sequence[float], second: Sequence[float]) -> tuple[Interval, fl
     ]
     if negligible(math.sqrt(sum(parts)), [*first, *second]):
         return Interval(gap, math.nan), Undefined("the runs do not differ among themselves")
-    freedom = sum(parts) ** 2 / sum(
-        part**2 / (len(values) - 1) for part, values in zip(parts, (first, second), strict=True)
+    shares = [part / sum(parts) for part in parts]
+    freedom = 1 / sum(
+        share**2 / (len(values) - 1) for share, values in zip(shares, (first, second), strict=True)
     )
     return _tested(gap, math.sqrt(sum(parts)), freedom)
 

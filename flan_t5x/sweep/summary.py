@@ -19,6 +19,7 @@ from flan_t5x.sweep.words import (
     mean_text,
     p_text,
     progress,
+    rivals_text,
     slope_unit,
     tested_text,
 )
@@ -46,7 +47,7 @@ def summary(table: Table) -> str:
 def _metric(found: Outcome, axes: Sequence[Axis]) -> Iterable[str]:
     yield f"### {_plain(found.metric)}"
     yield ""
-    yield _plain(f"{best_text(found)} {anchors(found)}".strip())
+    yield _plain(f"{best_text(found)} {rivals_text(found)} {anchors(found)}")
     if isinstance(found.ranking, Comparison) and found.ranking.best:
         yield from _compared(found.ranking, "choices", higher=found.higher)
     for axis in axes:

@@ -12,7 +12,7 @@ from flan_t5x.sweep.outcome import Blend
 from flan_t5x.sweep.statistics import Undefined
 from flan_t5x.sweep.words import figure, mean_text, mixture_text
 
-_SIDE, _LEFT, _TOP = 280.0, 40.0, 34.0  # of the drawing's own coordinates
+_SIDE, _LEFT, _TOP = 280.0, 40.0, 50.0  # of the drawing's own coordinates
 _HEIGHT = _SIDE * math.sqrt(3) / 2
 _WIDTH, _WHOLE = 360.0, _TOP + _HEIGHT + 40.0
 _LETTERS = 20  # of a part's name at its corner
@@ -25,7 +25,7 @@ def place(shares: Sequence[float]) -> tuple[float, float]:
 
     Example:
         >>> [round(v, 1) for v in place((0.5, 0.5, 0.0))]
-        [180.0, 276.5]
+        [180.0, 292.5]
     """
     _, right, top = shares
     return _LEFT + _SIDE * (right + top / 2), _TOP + _HEIGHT * (1 - top)
@@ -49,12 +49,12 @@ def ternary(blend: Blend, *, metric: str, higher: bool) -> Element:
         *_grid(),
         *(_corner(part, number) for number, part in enumerate(parts)),
         *(_point(blend, name, higher=higher) for name in names),
+        _cross(parts, optimum) if optimum else None,
         *(
             _label(blend, name)
             for name in names
             if len(names) <= _LABELLED or name == comparison.best
         ),
-        _cross(parts, optimum) if optimum else None,
         viewBox=f"0 0 {_WIDTH:g} {_WHOLE:.0f}",
         role="img",
         aria_label=f"{metric} over mixtures of {', '.join(parts)}; best: "
@@ -87,7 +87,7 @@ def _grid() -> Iterable[Element]:
 def _corner(part: str, number: int) -> Element:
     x, y = place([float(number == i) for i in range(3)])
     anchor, left = (("start", 4.0), ("end", _WIDTH - 4), ("middle", x))[number]
-    down = -18 if number == 2 else 30
+    down = -34 if number == 2 else 30
     text = part if len(part) <= _LETTERS else part[: _LETTERS - 1] + "…"
     return node("text", text, text_anchor=anchor, **_places(x=left, y=y + down))
 

@@ -74,13 +74,18 @@ def anchors(found: Outcome) -> str:
 
 
 def best_text(found: Outcome) -> str:
-    """The best combination of choices, and which are as good as far as the runs tell."""
+    """The best combination of choices."""
     ranking = found.ranking
     if isinstance(ranking, Undefined):
-        return f"No outcome: {ranking}."
+        return f"No {found.metric}: {ranking}."
     best = ranking.best or "the only choice"
-    said = f"Best {found.metric}: {best}, {_with_runs(ranking, ranking.best)}. "
-    return said + _alike_text(ranking, "combination")
+    return f"Best {found.metric}: {best}, {_with_runs(ranking, ranking.best)}."
+
+
+def rivals_text(found: Outcome) -> str:
+    """Which combinations are as good as the best one, as far as the runs tell."""
+    ranking = found.ranking
+    return "" if isinstance(ranking, Undefined) else _alike_text(ranking, "combination")
 
 
 def law_text(metric: str, law: Law) -> str:

@@ -136,6 +136,22 @@ class Browser:
         path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot")["data"]))
 
 
+def contrast(selector: str) -> str:
+    """The contrast of an element's text to what lies behind it, as an expression."""
+    return f"""(() => {{
+        const parts = (colour) => colour.match(/[\\d.]+/g).map(Number);
+        const light = (colour) => parts(colour).slice(0, 3).map((c) => c / 255)
+            .map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
+            .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0.05);
+        const element = document.querySelector({selector!r});
+        let back = element;
+        while (parts(getComputedStyle(back).backgroundColor)[3] === 0) back = back.parentElement;
+        const both = [light(getComputedStyle(element).color),
+            light(getComputedStyle(back).backgroundColor)];
+        return Math.max(...both) / Math.min(...both);
+    }})()"""
+
+
 @contextlib.contextmanager
 def browser(profile: Path) -> Iterator[Browser]:
     """A running browser with a profile of its own."""

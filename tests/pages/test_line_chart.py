@@ -96,6 +96,15 @@ def test_intervals_are_drawn_read_and_listed() -> None:
     assert re.findall(r"<td[^>]*>([^<]+)<", text) == ["2 [1, 3]", "3 [2, 5]", "4"]
 
 
+def test_bands_of_many_curves_are_left_out() -> None:
+    points = [Point(1.0, 2.0, 1.0, 3.0), Point(2.0, 3.0, 2.0, 5.0)]
+    for count, bands in ((2, 2), (3, 0)):
+        curves = [Curve(f"{i}", points) for i in range(count)]
+        text = markup(line_chart("", [*curves, Curve("plain", line(3))], x_name="k"))
+        assert text.count("<polygon") == bands
+        assert text.count('class="spread s0"') == 2 * count
+
+
 def test_an_interval_beyond_the_bounds_ends_at_the_edge() -> None:
     curve = Curve("a", [Point(1.0, 0.5, -9.0, 9.0), Point(2.0, 0.5)])
     text = markup(line_chart("", [curve], x_name="k", bounds=(0.0, 1.0)))

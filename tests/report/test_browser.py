@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from flan_t5x.report.build import read_report, write_report
-from tests.pages.chromium import NAMES, Browser, executable
+from tests.pages.chromium import NAMES, Browser, contrast, executable
 from tests.report.toys import EVIL, write_evaluation, write_run
 
 pytestmark = pytest.mark.skipif(
@@ -116,22 +116,6 @@ def test_every_width_in_light_and_dark(
         ".map(e => parseFloat(getComputedStyle(e).fontSize)))"
     )
     assert smallest >= 11
-
-
-def contrast(selector: str) -> str:
-    """The contrast of an element's text to what lies behind it, as an expression."""
-    return f"""(() => {{
-        const parts = (colour) => colour.match(/[\\d.]+/g).map(Number);
-        const light = (colour) => parts(colour).slice(0, 3).map((c) => c / 255)
-            .map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
-            .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0.05);
-        const element = document.querySelector({selector!r});
-        let back = element;
-        while (parts(getComputedStyle(back).backgroundColor)[3] === 0) back = back.parentElement;
-        const both = [light(getComputedStyle(element).color),
-            light(getComputedStyle(back).backgroundColor)];
-        return Math.max(...both) / Math.min(...both);
-    }})()"""
 
 
 def test_it_asks_the_network_for_nothing(chromium: Browser, page_file: Path) -> None:
