@@ -1,7 +1,7 @@
 """The direction of imports (README.md, "Architecture"), read from the source by `ast`.
 
-cli -> report -> train, evaluation -> data, model, decode, checkpoint -> parallel; tasks -> data,
-evaluation. Imports inside functions count as well: they run, only later.
+cli -> report, sweep -> train, evaluation -> data, model, decode, checkpoint -> parallel; tasks ->
+data, evaluation. Imports inside functions count as well: they run, only later.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ MAY_IMPORT = {
         "parallel",
     },
     "report": {"train", "evaluation", "data", "pages"},
-    "sweep": {"train", "evaluation", "data", "plan", "pages"},
+    "sweep": {"bench", "plan", "train", "evaluation", "data", "checkpoint", "parallel", "pages"},
     "bench": {"train", "data", "model", "decode", "parallel"},
     "plan": {"bench", "train", "model", "parallel"},
     "train": {"evaluation", "data", "model", "decode", "checkpoint", "parallel"},
