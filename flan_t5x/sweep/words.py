@@ -14,7 +14,7 @@ from flan_t5x.sweep.table import COST, Table
 
 _NAMED = 6  # choices that a sentence lists
 
-STATES = ("done", "failed", "running", "waiting", "no signal")
+STATES = ("done", "pruned", "failed", "running", "waiting", "no signal")
 """In the order in which they are counted."""
 
 
