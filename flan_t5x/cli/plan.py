@@ -40,6 +40,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="the same rows a chip on 8 to 4,096 chips of this kind, by arithmetic, as a table",
     )
+    parser.add_argument(
+        "--save_program",
+        metavar="FILE",
+        help="keep the compiled step; `flan-t5x train --gin.train.compiled_program=FILE` takes it",
+    )
     add_run_flags(parser)
 
 
@@ -77,6 +82,9 @@ def run(options: argparse.Namespace) -> int:
         slices=options.slices,
         any_mesh=options.search or options.weak_scaling,
     )
+    program = None if options.save_program is None else Path(options.save_program).expanduser()
+    if program is not None and (options.search or options.analytic or options.weak_scaling):
+        raise UserError("--save_program compiles one plan: without --search, --analytic and others")
     if options.weak_scaling:
         from flan_t5x.plan.scaling import scaling_table, weak_scaling
 
@@ -89,7 +97,11 @@ def run(options: argparse.Namespace) -> int:
             job, finalists=finalists, cache_dir=cache, say=lambda text: print(text, file=sys.stderr)
         )
     else:
-        plan = analytic_plan(job) if options.analytic else compiled_plan(job, cache_dir=cache)
+        plan = (
+            analytic_plan(job)
+            if options.analytic
+            else compiled_plan(job, cache_dir=cache, program_file=program)
+        )
     if options.json:
         figures = as_json(job, plan)
         if options.search:

@@ -23,6 +23,7 @@ from flan_t5x.plan.hlo import Collective, Program, read_program
 from flan_t5x.plan.job import PlanJob
 from flan_t5x.plan.roofline import Times, times
 from flan_t5x.plan.topology import compiler_turn, describe, libtpu_version
+from flan_t5x.train.saved_program import save_program
 
 FORMAT = 1
 """Of cached results; older ones are not read."""
@@ -77,12 +78,14 @@ def analytic_plan(job: PlanJob) -> Plan:
     )
 
 
-def compiled_plan(job: PlanJob, *, cache_dir: Path) -> Plan:
+def compiled_plan(job: PlanJob, *, cache_dir: Path, program_file: Path | None = None) -> Plan:
     """From the program that the TPU compiler makes of the true step.
 
     Args:
         job: what to compile.
         cache_dir: folder of earlier results, by fingerprint of program, hardware and versions.
+        program_file: where the compiled step is kept for `train.compiled_program`; it is then
+            compiled whatever there is in `cache_dir`.
 
     Raises:
         UserError: no compiler, a mesh, rule or batch that does not fit, or a program that does
@@ -96,10 +99,10 @@ def compiled_plan(job: PlanJob, *, cache_dir: Path) -> Plan:
         versions = {"jax": jax.__version__, "libtpu": str(libtpu_version())}
         mark = _fingerprint(lowered.as_text(), job, versions)
         path = cache_dir / f"{mark}.json"
-        if path.exists():
+        if path.exists() and program_file is None:
             record = json.loads(path.read_text())
         else:
-            record = _compile(lowered, network.mesh, job)
+            record = _compile(lowered, network.mesh, job, program_file)
             cache_dir.mkdir(parents=True, exist_ok=True)
             partial = path.with_suffix(".partial")
             partial.write_text(json.dumps(record, indent=1))
@@ -123,7 +126,7 @@ def compiled_plan(job: PlanJob, *, cache_dir: Path) -> Plan:
     )
 
 
-def _compile(lowered: Any, mesh: Mesh, job: PlanJob) -> dict[str, Any]:
+def _compile(lowered: Any, mesh: Mesh, job: PlanJob, program_file: Path | None) -> dict[str, Any]:
     begin = time.monotonic()
     try:
         compiled = lowered.compile()
@@ -136,6 +139,8 @@ def _compile(lowered: Any, mesh: Mesh, job: PlanJob) -> dict[str, Any]:
             "fsdp or tensor parts, more microbatches, or remat_policy = 'full' take less"
         ) from error
     seconds = time.monotonic() - begin
+    if program_file is not None:
+        save_program(program_file, lowered, compiled)
     program: Program = read_program(compiled.as_text(), dict(mesh.shape))
     return {
         "cycles": program.cycles,

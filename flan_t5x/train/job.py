@@ -94,6 +94,7 @@ class Run:
     log_period: int
     seed: int
     watchdog: WatchdogConfig
+    compiled_program: str | None
     console: Console
     operative_config: Callable[[], str] | None
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping, Sequence
 
+import jax
 import optax
 from rich.console import Console
 
@@ -41,6 +43,7 @@ from flan_t5x.train.metric_writers import MetricWriter
 from flan_t5x.train.progress import Progress
 from flan_t5x.train.repeats import require_few_repeats
 from flan_t5x.train.run_dir import RunDirectory
+from flan_t5x.train.saved_program import load_program, require_program
 from flan_t5x.train.selection import Selection, write_final
 from flan_t5x.train.signals import StopRequest
 from flan_t5x.train.start import load_base, require_base, restore_or_start
@@ -91,6 +94,7 @@ def train(
     log_period: int = 10,
     seed: int = 0,
     watchdog: WatchdogConfig | None = None,
+    compiled_program: str | None = None,
     dry_run: bool = False,
     operative_config: Callable[[], str] | None = None,
 ) -> TrainResult:
@@ -114,6 +118,8 @@ def train(
         log_period: steps between two lines of metrics.
         seed: of data order, dropout and random weights.
         watchdog: how long the run may stand still before it ends itself.
+        compiled_program: a step compiled beforehand (`train.saved_program`); where it is another
+            one, that is said, and the step is compiled.
         dry_run: check everything, print it, and stop before anything is written.
         operative_config: gives the configuration's text, saved with the run.
 
@@ -141,10 +147,13 @@ def train(
         log_period=log_period,
         seed=seed,
         watchdog=watchdog or WatchdogConfig(),
+        compiled_program=compiled_program,
         console=Console(quiet=not distributed.is_lead()),
         operative_config=operative_config,
     )
     require_base(run)
+    if compiled_program is not None:
+        require_program(compiled_program)
     if dry_run:
         describe_run(run)
         return TrainResult(exit_code=0, step=0)
@@ -250,7 +259,10 @@ def _train(
         )
         batches = stack.enter_context(Prefetcher(stream, position, rows=place.rows))
         if first < run.train_steps:
-            compiled = stack.enter_context(compiling_ahead(step, network.abstract, shapes))
+            ahead = compiling_ahead(
+                step, network.abstract, shapes, saved=functools.partial(_saved_program, run)
+            )
+            compiled = stack.enter_context(ahead)
         for number in range(first, run.train_steps + 1):
             last = number == run.train_steps
             if stop.due(number):
@@ -281,6 +293,13 @@ def _train(
                 "run the same command again to go on"
             )
     return state, stopping
+
+
+def _saved_program(run: Run, lowered: jax.stages.Lowered) -> jax.stages.Compiled | None:
+    if run.compiled_program is None:
+        return None
+    devices = list(run.network.mesh.devices.flat)
+    return load_program(run.compiled_program, lowered, devices=devices, say=run.say)
 
 
 def _save_due(run: Run, number: int, first: int) -> bool:

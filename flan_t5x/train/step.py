@@ -182,7 +182,11 @@ def abstract_batch(
 
 @contextlib.contextmanager
 def compiling_ahead(
-    step: jax.stages.Wrapped, state: TrainState, batch: Mapping[str, jax.ShapeDtypeStruct]
+    step: jax.stages.Wrapped,
+    state: TrainState,
+    batch: Mapping[str, jax.ShapeDtypeStruct],
+    *,
+    saved: Callable[[jax.stages.Lowered], jax.stages.Compiled | None] = lambda _: None,
 ) -> Iterator[Callable[[], CompiledStep]]:
     """Compiles a step beside what happens in the block; yields what waits for the program.
 
@@ -193,9 +197,15 @@ def compiling_ahead(
         step: from `compile_step`.
         state: abstract, with shardings.
         batch: from `abstract_batch`.
+        saved: the program that was compiled before, where there is one.
     """
+
+    def program() -> CompiledStep:
+        lowered = step.lower(state, batch)
+        return saved(lowered) or lowered.compile()
+
     with concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="compile") as executor:
-        yield executor.submit(lambda: step.lower(state, batch).compile()).result
+        yield executor.submit(program).result
 
 
 def _gradients(

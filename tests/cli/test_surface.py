@@ -29,6 +29,7 @@ SURFACE = {
         "--verbose",
     ],
     "flan-t5x infer": [*GIN, *TASKS, *PROCESSES, "--verbose"],
+    "flan-t5x sweep": [*GIN, *TASKS, "--dry_run", "--verbose"],
     "flan-t5x cache": [*GIN, *TASKS, "--runner", "--runner_option", "--verbose"],
     "flan-t5x plan": [
         "--tpu",
@@ -38,6 +39,7 @@ SURFACE = {
         "--search",
         "--finalists",
         "--weak_scaling",
+        "--save_program",
         *GIN,
         *TASKS,
         "--verbose",
@@ -119,6 +121,7 @@ ENTRIES = {
     "eval": "flan_t5x.evaluation.run.evaluate",
     "infer": "flan_t5x.evaluation.infer.infer",
     "cache": "flan_t5x.data.build.build_cache",
+    "sweep": "flan_t5x.sweep.run.sweep",
 }
 
 
