@@ -1,4 +1,4 @@
-"""score a checkpoint on tasks, by generation; or predictions of any system, without a model"""
+"""score checkpoints on tasks, by generation or ranking; or predictions of any system, model-free"""
 
 from __future__ import annotations
 

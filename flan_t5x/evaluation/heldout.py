@@ -36,7 +36,7 @@ class HeldOut:
         tasks: what is scored.
         splits: their cached split, in the same order; records carry the rendered texts.
         vocabulary: decodes predictions.
-        generator: compiled decoding.
+        generator: compiled decoding; None where answers come from elsewhere, see `score`.
         examples_per_task: the first so many examples; None for all.
         samples_per_task: examples kept in a result, for display; None for all.
 
@@ -53,7 +53,7 @@ class HeldOut:
         splits: Sequence[CachedSplit],
         *,
         vocabulary: Vocabulary,
-        generator: Generator,
+        generator: Generator | None = None,
         examples_per_task: int | None = None,
         samples_per_task: int | None = 2,
     ) -> None:
@@ -90,6 +90,8 @@ class HeldOut:
             seed: of sampling, where the generator samples.
             progress: told (prompts done, prompts in all) after each batch.
         """
+        if self._generator is None:
+            raise ValueError("this set has no generator: it scores given answers")
         return self.score(self._generator(params, self.prompts, seed=seed, progress=progress))
 
     def score(self, generated: Generated) -> EvaluationResult:

@@ -31,7 +31,7 @@ from flan_t5x.evaluation.output import (
     written_digest,
 )
 from flan_t5x.evaluation.results import PREDICTIONS, RESULTS, result_table
-from flan_t5x.evaluation.scorer import Method, Scored, Scorer, make_generator
+from flan_t5x.evaluation.scorer import Method, Scored, Scorer
 from flan_t5x.evaluation.self_consistency import VoteKind, consistency_table
 from flan_t5x.evaluation.watch import Steps, Target, targets
 from flan_t5x.model.config import T5Config
@@ -197,7 +197,6 @@ class _Evaluation:
             self.tasks.tasks,
             splits,
             vocabulary=loaded.vocabulary,
-            generator=make_generator(loaded, self.method, prompts=1),  # the scorer has its own
             examples_per_task=self.settings["examples_per_task"],
             samples_per_task=None,
         )
