@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -86,10 +87,11 @@ class Planned:
         self._rows: dict[str, Row] = {}
         self._notes: dict[Group, str] = {}
         for run in runs:
+            (folder / run.name / FAILED).unlink(missing_ok=True)
             if (folder / run.name / FINISHED).exists():
-                self.finished(run)
-            else:
-                (folder / run.name / FAILED).unlink(missing_ok=True)
+                # Where a file is damaged, the run goes on from its checkpoint and writes it anew.
+                with contextlib.suppress(UserError):
+                    self._take_in(run)
 
     def next(self) -> PlannedRun | None:
         for pilots in (True, False) if self._pilot else (False,):
@@ -103,11 +105,13 @@ class Planned:
 
     def finished(self, run: PlannedRun) -> None:
         try:
-            self._rows[run.name] = done_row(self._folder, run)
+            self._take_in(run)
         except UserError as error:
             self.failed(run, str(error))
-        else:
-            self._status[run.name] = "done"
+
+    def _take_in(self, run: PlannedRun) -> None:
+        self._rows[run.name] = done_row(self._folder, run)
+        self._status[run.name] = "done"
 
     def again(self, run: PlannedRun) -> None:
         self._status[run.name] = "waiting"

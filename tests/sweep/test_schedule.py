@@ -40,6 +40,13 @@ def test_finished_runs_are_not_repeated(tmp_path: Path) -> None:
     assert schedule.rows()[0].figures["score"] == 0.5
 
 
+def test_a_finished_run_with_a_damaged_file_goes_on(tmp_path: Path) -> None:
+    run = planned("a")
+    finish(tmp_path, run, score=0.5)
+    (tmp_path / run.name / "best.json").write_text("{")
+    assert names(Planned(tmp_path, [run], metric="score", pilot=None)) == [run.name]
+
+
 def test_failed_runs_are_named_and_tried_by_the_next_sweep(tmp_path: Path) -> None:
     runs = [planned("a")]
     schedule = Planned(tmp_path, runs, metric="score", pilot=None)
