@@ -1,7 +1,8 @@
 """`python -m flan_t5x.sweep.findings FOLDER`: pages and one document from recorded sweeps.
 
 Each folder in FOLDER is one sweep: `results.csv` and `sweep.json` as `flan-t5x sweep` writes them,
-and `outcome.md`, what people make of it. Written are its `index.html`, and `README.md` in FOLDER.
+and `outcome.md`, what people make of it; or `outcome.md` alone, of a study that is no sweep.
+Written are its `index.html`, and `README.md` in FOLDER.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from flan_t5x.errors import EXIT_BAD_INPUT, UserError
@@ -51,32 +52,47 @@ def write_findings(folder: Path) -> list[str]:
     Raises:
         UserError: nothing recorded, or a damaged file.
     """
-    places = sorted(path.parent for path in folder.glob(f"*/{SWEEP}"))
-    if not places:
-        raise UserError(f"{folder}: no folder with a {SWEEP}")
-    tables = {place: read_results(place) for place in places}
+    tables = read_findings(folder)
     for place, table in tables.items():
-        write_whole(place / PAGE, page(table))
+        if table is not None:
+            write_whole(place / PAGE, page(table))
     write_whole(folder / DOCUMENT, document(tables))
-    return [table.name for table in tables.values()]
+    return [table.name for table in tables.values() if table is not None]
 
 
-def document(tables: dict[Path, Table]) -> str:
+def read_findings(folder: Path) -> dict[Path, Table | None]:
+    """What is recorded: a study's folder -> its table; None where it is no sweep.
+
+    Raises:
+        UserError: nothing recorded, or a damaged file.
+    """
+    places = sorted({path.parent for name in (SWEEP, OUTCOME) for path in folder.glob(f"*/{name}")})
+    if not places:
+        raise UserError(f"{folder}: no folder with a {SWEEP} or {OUTCOME}")
+    return {place: read_results(place) if (place / SWEEP).exists() else None for place in places}
+
+
+def document(tables: Mapping[Path, Table | None]) -> str:
     """All findings as one Markdown text."""
-    parts = [_HEAD]
-    for place, table in tables.items():
-        told = place / OUTCOME
-        text = told.read_text("utf-8").strip() if told.exists() else ""
-        done = sum(row.status == "done" for row in table.rows)
-        hours = sum(row.figures.get(f"{COST}seconds", 0.0) for row in table.rows) / 3600
-        head, _, rest = summary(table).partition("\n### ")
-        parts.append(
-            f"{head.strip()}\n\n"
-            f"`flan-t5x sweep --gin_file=sweeps/{place.name}.gin`: {done} runs, {hours:.1f} hours "
-            f"of one core; [page]({place.name}/{PAGE}), [data]({place.name}/{CSV}).\n\n"
-            f"{text}\n\n### {rest}"
-        )
-    return "\n".join(part.rstrip() + "\n" for part in parts)
+    return "\n".join(part.rstrip() + "\n" for part in [_HEAD, *map(_part, tables.items())])
+
+
+def _part(study: tuple[Path, Table | None]) -> str:
+    """A sweep's head, what is made of it, its figures; or what is told of another study."""
+    place, table = study
+    told = place / OUTCOME
+    text = told.read_text("utf-8").strip() if told.exists() else ""
+    if table is None:
+        return text
+    done = sum(row.status == "done" for row in table.rows)
+    hours = sum(row.figures.get(f"{COST}seconds", 0.0) for row in table.rows) / 3600
+    head, _, rest = summary(table).partition("\n### ")
+    return (
+        f"{head.strip()}\n\n"
+        f"`flan-t5x sweep --gin_file=sweeps/{place.name}.gin`: {done} runs, {hours:.1f} hours "
+        f"of one core; [page]({place.name}/{PAGE}), [data]({place.name}/{CSV}).\n\n"
+        f"{text}\n\n<details><summary>The figures</summary>\n\n### {rest.strip()}\n\n</details>"
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
