@@ -63,8 +63,8 @@ def test_the_parser_imports_nothing_heavy() -> None:
     [
         (["trian"], "there is no command 'trian': did you mean 'train'?"),
         (
-            ["sweep"],
-            "there is no command 'sweep': the commands are train, eval, infer, cache, tasks, data",
+            ["quilt"],
+            "there is no command 'quilt': the commands are train, eval, infer, sweep, cache, tasks",
         ),
         (["train", "--gin_fil=x"], "unknown argument '--gin_fil=x': did you mean '--gin_file'"),
         (["train", "--dryrun"], "unknown argument '--dryrun': did you mean '--dry_run'?"),

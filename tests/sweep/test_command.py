@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import fcntl
 import json
 import random
 import subprocess
@@ -29,7 +30,7 @@ run.sweep:
       'INITIAL_CHECKPOINT_PATH': 'mini_base_nano',
       'MIXTURE_OR_TASK_NAME': 'mini_t0',
       'EVAL_MIXTURE': 'mini_find_vehicle_zs',
-      'BATCH_SIZE': 4,
+      'BATCH_SIZE': 8,
       'EVAL_PERIOD': 6,
       'train_config.EvalConfig.final': [('test', 'mini_find_vehicle_zs', 'test')],
       'train_config.EvalConfig.examples_per_task': 16,
@@ -154,7 +155,7 @@ def test_bad_input(
 
 
 def test_a_run_that_fails_at_start(recipe: Path) -> None:
-    """Its folder holds a checkpoint that no run can read; the others are done all the same."""
+    """Another trainer holds its folder; the others are done all the same, and later it is too."""
     text = SWEEP.replace("'TRAIN_STEPS': [6, 12]", "'TRAIN_STEPS': [1, 2]")
     recipe.write_text(text.replace("seeds = 2", "seeds = 1"), "utf-8")
     planned = subprocess.run(command("--dry_run"), capture_output=True, text=True, check=True)
@@ -163,16 +164,21 @@ def test_a_run_that_fails_at_start(recipe: Path) -> None:
     assert done.returncode == 0, done.stderr
     first = next(Path("sweep/runs").glob("TRAIN_STEPS=1,*"))
     (first / "final.json").unlink()
-    for file in (first / "checkpoints").rglob("*"):
-        if file.is_file():
-            file.write_bytes(b"")
-    again = subprocess.run(command(), capture_output=True, text=True, check=False)
+    with (first / ".lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        again = subprocess.run(command(), capture_output=True, text=True, check=False)
     assert again.returncode == 2
     (line,) = again.stderr.splitlines()
     assert line.startswith("flan-t5x: error: 1 of 2 runs failed (TRAIN_STEPS=1,seed=0-")
+    assert "is in use by" in line
+    assert statuses() == ["failed", "done"]
+    subprocess.run(command(), capture_output=True, check=True)
+    assert statuses() == ["done", "done"]
+
+
+def statuses() -> list[str]:
     with Path("sweep/results.csv").open(newline="") as file:
-        statuses = [row["status"] for row in csv.DictReader(file)]
-    assert statuses == ["failed", "done"]
+        return [row["status"] for row in csv.DictReader(file)]
 
 
 def test_dry_run_prints_the_runs_and_their_cost(
