@@ -55,6 +55,15 @@ def test_a_run_has_its_processors_and_its_log(tmp_path: Path) -> None:
     assert pool.free == 1
 
 
+def ready(folder: Path) -> Path:
+    """The log of a run, as soon as the run says so in it."""
+    log = folder / RUN.name / local.LOG
+    deadline = time.monotonic() + 30
+    while "ready" not in log.read_text() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return log
+
+
 def test_close_asks_first(tmp_path: Path) -> None:
     code = (
         "import signal, sys, time\n"
@@ -64,10 +73,7 @@ def test_close_asks_first(tmp_path: Path) -> None:
     )
     pool = LocalPool(tmp_path, script(code), workers=1, cpus_per_run=None)
     pool.start(RUN)
-    log = tmp_path / RUN.name / local.LOG
-    deadline = time.monotonic() + 30
-    while "ready" not in log.read_text() and time.monotonic() < deadline:
-        time.sleep(0.05)
+    log = ready(tmp_path)
     pool.close()
     assert log.read_text() == "ready\nsaved\n"
 
@@ -82,10 +88,7 @@ def test_close_ends_what_does_not_listen(tmp_path: Path, monkeypatch: pytest.Mon
     )
     pool = LocalPool(tmp_path, script(code), workers=1, cpus_per_run=None)
     pool.start(RUN)
-    log = tmp_path / RUN.name / local.LOG
-    deadline = time.monotonic() + 30
-    while "ready" not in log.read_text() and time.monotonic() < deadline:
-        time.sleep(0.05)
+    ready(tmp_path)
     began = time.monotonic()
     pool.close()
     assert time.monotonic() - began < 20
