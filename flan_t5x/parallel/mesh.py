@@ -7,7 +7,8 @@ and vocabulary sharded).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import numpy as np
@@ -69,10 +70,23 @@ def make_mesh(sizes: Mapping[str, int], devices: Sequence[jax.Device] | None = N
         grid = np.array(devices).reshape(shape)
     elif shape[0] > 1:
         within = (1, *shape[1:])
-        grid = mesh_utils.create_hybrid_device_mesh(within, (shape[0], 1, 1, 1), devices)
+        grid = _placed(
+            functools.partial(
+                mesh_utils.create_hybrid_device_mesh, within, (shape[0], 1, 1, 1), devices
+            )
+        )
     else:
-        grid = mesh_utils.create_device_mesh(shape, devices)
+        grid = _placed(functools.partial(mesh_utils.create_device_mesh, shape, devices))
     return Mesh(grid, MESH_AXES, axis_types=(AxisType.Auto,) * len(MESH_AXES))
+
+
+def _placed(make: Callable[..., np.ndarray]) -> np.ndarray:
+    """Mesh axes along whole sides of the torus where that is possible, else along parts of them:
+    32 parts of a 4x4x4 cube, or 8 of a 16x16 square."""
+    try:
+        return make()
+    except NotImplementedError:
+        return make(allow_split_physical_axes=True)
 
 
 def batch_divisor(mesh: Mesh, axes: Sequence[str] = BATCH_AXES) -> int:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from flan_t5x.errors import UserError
+from flan_t5x.parallel.mesh import make_mesh
 from flan_t5x.parallel.tpu import GENERATIONS, parse_slice
 from flan_t5x.plan import topology
 from flan_t5x.plan.plan import compiled_plan
@@ -37,6 +38,23 @@ def test_several_slices_make_a_hybrid_mesh() -> None:
     slices = [{d.slice_index for d in part.flat} for part in network.mesh.devices]
     assert [len(numbers) for numbers in slices] == [1, 1]
     assert slices[0] != slices[1]
+
+
+@needs_libtpu
+@pytest.mark.parametrize(
+    ("name", "sizes"),
+    [
+        ("v5p-128", {"data": 2, "fsdp": 32}),  # 4x4x4: no sides make 2 or 32
+        ("v5e-256", {"data": 4, "fsdp": 8, "tensor": 8}),  # 16x16
+        ("v5p-128", {"data": 4, "fsdp": 16}),
+    ],
+)
+def test_mesh_axes_may_be_parts_of_sides(name: str, sizes: dict[str, int]) -> None:
+    with topology.compiler_turn():
+        devices = topology.describe(parse_slice(name))
+    mesh = make_mesh(sizes, devices)
+    assert {axis: mesh.shape[axis] for axis in sizes} == sizes
+    assert {d.id for d in mesh.devices.flat} == {d.id for d in devices}
 
 
 @needs_libtpu
