@@ -11,10 +11,8 @@ from typing import Any
 
 from flan_t5x.report.files import Reader
 from flan_t5x.report.scores import ScoreSet, number, numbers, objects, score_set
-from flan_t5x.train.run_dir import BEST, CONFIG, METRICS, MIXTURE, VERSIONS
+from flan_t5x.train.run_dir import BEST, CONFIG, FINAL, HELD_OUT, METRICS, MIXTURE, VERSIONS
 
-FINAL = "final.json"
-HELD_OUT = "held_out/"
 TASK = "task/"
 """What precedes a task's name in the held-out lines of `METRICS`."""
 

@@ -9,7 +9,7 @@ from typing import Any
 from flan_t5x.sweep.results import figures
 from flan_t5x.sweep.runs import PlannedRun
 from flan_t5x.sweep.table import COST
-from flan_t5x.train.loop import FINAL as FINISHED
+from flan_t5x.train.run_dir import FINAL as FINISHED
 from flan_t5x.train.run_dir import METRICS, MetricsLog
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from flan_t5x.errors import UserError, nearest, require_count
 from flan_t5x.sweep.axes import Setting, SweptAxis
@@ -67,7 +67,7 @@ def at(axes: Sequence[SweptAxis], cube: Sequence[float]) -> Point:
 
 def _cubes(
     method: str, dimensions: int, points: int, seed: int
-) -> itertools.chain[Sequence[Sequence[float]]]:
+) -> Iterator[Sequence[Sequence[float]]]:
     """Batches of points of the unit cube."""
     if method == "sobol":
         from scipy.stats import qmc
@@ -75,8 +75,10 @@ def _cubes(
         # A power of two keeps the sequence balanced; what is too many is not used.
         sampler = qmc.Sobol(dimensions, scramble=True, seed=seed)
         power = max(points - 1, 1).bit_length()
-        return itertools.chain(sampler.random_base2(power).tolist() for _ in range(1))
+        yield sampler.random_base2(power).tolist()
+        return
     import numpy as np
 
     random = np.random.default_rng(seed)
-    return itertools.chain(random.random((points, dimensions)).tolist() for _ in range(_BATCHES))
+    for _ in range(_BATCHES):
+        yield random.random((points, dimensions)).tolist()

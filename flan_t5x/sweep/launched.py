@@ -18,7 +18,7 @@ from flan_t5x.errors import UserError
 from flan_t5x.files import write_whole
 from flan_t5x.sweep.local import Ended
 from flan_t5x.sweep.runs import PlannedRun, mark
-from flan_t5x.train.loop import FINAL as FINISHED
+from flan_t5x.train.run_dir import FINAL as FINISHED
 
 SUBMITTED = "submitted.json"
 """In a run's folder: the command that submitted it, and when."""

@@ -17,7 +17,7 @@ from flan_t5x.sweep.results import done_row
 from flan_t5x.sweep.runs import PlannedRun
 from flan_t5x.sweep.schedule import give_up
 from flan_t5x.sweep.table import Row, Status
-from flan_t5x.train.loop import FINAL as FINISHED
+from flan_t5x.train.run_dir import FINAL as FINISHED
 from flan_t5x.train.run_dir import METRICS, MetricsLog
 
 JOURNAL = "optuna.journal"
@@ -71,6 +71,7 @@ class OptunaSchedule:
         self._trial_of: dict[str, Any] = {}
         self._rows: dict[str, Row] = {}
         self._waiting: list[PlannedRun] = []
+        self._read: dict[str, int] = {}  # bytes of a run's metrics that are reported
         for trial in trials_before:
             self._remember(trial)
 
@@ -149,8 +150,13 @@ class OptunaSchedule:
 
     def _report(self, run: PlannedRun, trial: Any) -> bool:
         """Passes new held-out scores on; whether the study gives the run up."""
+        path = self._folder / run.name / METRICS
+        size = path.stat().st_size if path.exists() else 0
+        if self._read.get(run.name) == size:  # asked ten times a second, new once in minutes
+            return False
+        self._read[run.name] = size
         known = self._study._storage.get_trial(trial._trial_id).intermediate_values
-        for line in MetricsLog(self._folder / run.name / METRICS).read():
+        for line in MetricsLog(path).read():
             value = line.get(self._selection)
             if line["kind"] == "held_out" and value is not None and line["step"] not in known:
                 trial.report(value, line["step"])

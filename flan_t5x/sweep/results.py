@@ -31,13 +31,12 @@ from flan_t5x.sweep.table import (
     Row,
     Table,
 )
-from flan_t5x.train.loop import FINAL as FINISHED
-from flan_t5x.train.run_dir import METRICS, MetricsLog, read_best
+from flan_t5x.train.run_dir import FINAL as FINISHED
+from flan_t5x.train.run_dir import HELD_OUT, METRICS, MetricsLog, read_best
 
 RESULTS, SWEEP = "results", "sweep.json"
 CSV, PARQUET = f"{RESULTS}.csv", f"{RESULTS}.parquet"
 
-_HELD_OUT = "held_out/"  # before the name of the selection metric in best.json
 _FIXED = ("run", "status", "seed", "best_step", "problem")
 
 
@@ -71,7 +70,7 @@ def figures(model_dir: Path) -> tuple[dict[str, float], int]:
         raise UserError(f"{model_dir / FINISHED} is missing or damaged ({error!r})") from error
     lines = MetricsLog(model_dir / METRICS).read()
     first = next((line for line in lines if line["kind"] == "held_out"), {})
-    found = {SCORE: best["value"], START: first.get(best["metric"].removeprefix(_HELD_OUT))}
+    found = {SCORE: best["value"], START: first.get(best["metric"].removeprefix(HELD_OUT))}
     found[BASELINE] = first.get("baseline")
     found |= {f"{TASK}{name}": value for name, value in best["values"].items()}
     for label, one in sets.items():

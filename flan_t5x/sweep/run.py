@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from flan_t5x.errors import EXIT_PREEMPTED, UserError, nearest, require_count
+from flan_t5x.files import write_whole
 from flan_t5x.sweep import cost
 from flan_t5x.sweep.axes import SweptAxis, parse_axis
 from flan_t5x.sweep.design import Point, drawn, grid, require_method
@@ -18,6 +19,7 @@ from flan_t5x.sweep.execute import Pool, execute
 from flan_t5x.sweep.launched import LaunchedPool
 from flan_t5x.sweep.local import LocalPool
 from flan_t5x.sweep.optuna_study import OptunaSchedule
+from flan_t5x.sweep.page import page
 from flan_t5x.sweep.results import CSV, write_results
 from flan_t5x.sweep.runs import MODEL_DIR, Configure, PlannedRun, plan_run, require_distinct
 from flan_t5x.sweep.schedule import Planned, Schedule, require_pilot
@@ -202,9 +204,6 @@ def write_outcome(folder: Path, table: Table) -> None:
     Raises:
         UserError: one cannot be written.
     """
-    from flan_t5x.files import write_whole
-    from flan_t5x.sweep.page import page
-
     write_results(folder, table)
     write_whole(folder / PAGE, page(table))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -141,7 +141,7 @@ def plan_run(
         _check(configured.arguments)
     except UserError as error:
         raise UserError(f"{run.label}: {error}") from error
-    return PlannedRun(_name(run, configured.facts), *_all_but_name(run))
+    return replace(run, name=_name(run, configured.facts))
 
 
 def require_distinct(runs: Iterable[PlannedRun]) -> None:
@@ -192,7 +192,3 @@ def mark(name: str) -> str:
 
 def _short(name: str) -> str:
     return name.rpartition(".")[2]
-
-
-def _all_but_name(run: PlannedRun) -> tuple[Any, ...]:
-    return run.choices, run.seed, run.bindings, run.arguments

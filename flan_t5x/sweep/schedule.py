@@ -15,7 +15,7 @@ from flan_t5x.sweep.axes import SweptAxis
 from flan_t5x.sweep.results import done_row
 from flan_t5x.sweep.runs import PlannedRun
 from flan_t5x.sweep.table import BASELINE, FINAL, SCORE, START, Row, Status
-from flan_t5x.train.loop import FINAL as FINISHED
+from flan_t5x.train.run_dir import FINAL as FINISHED
 
 FAILED = "failed.json"
 """In the folder of a run that was given up: what it said last. The next sweep tries again."""
@@ -86,6 +86,9 @@ class Planned:
         self._problems: dict[str, str] = {}
         self._rows: dict[str, Row] = {}
         self._notes: dict[Group, str] = {}
+        self._pilots: dict[Group, list[PlannedRun]] = {}
+        for run in filter(self._is_pilot, runs):
+            self._pilots.setdefault(self._group(run), []).append(run)
         for run in runs:
             (folder / run.name / FAILED).unlink(missing_ok=True)
             if (folder / run.name / FINISHED).exists():
@@ -148,7 +151,7 @@ class Planned:
     def _may_follow(self, run: PlannedRun) -> bool:
         """Whether the pilots of its group are in and show a signal; without one it is left out."""
         group = self._group(run)
-        pilots = [p for p in self._runs if self._is_pilot(p) and self._group(p) == group]
+        pilots = self._pilots.get(group, [])
         if any(self._status[p.name] in ("waiting", "running") for p in pilots):
             return False
         rows = [self._rows[p.name] for p in pilots if p.name in self._rows]

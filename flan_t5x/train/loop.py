@@ -42,7 +42,7 @@ from flan_t5x.train.meter import StepMeter
 from flan_t5x.train.metric_writers import MetricWriter
 from flan_t5x.train.progress import Progress
 from flan_t5x.train.repeats import require_few_repeats
-from flan_t5x.train.run_dir import RunDirectory
+from flan_t5x.train.run_dir import FINAL, RunDirectory
 from flan_t5x.train.saved_program import load_program, require_program
 from flan_t5x.train.selection import Selection, write_final
 from flan_t5x.train.signals import StopRequest
@@ -57,8 +57,6 @@ from flan_t5x.train.step import (
     compiling_ahead,
 )
 from flan_t5x.train.watchdog import Watchdog
-
-FINAL = "final.json"
 
 
 @dataclasses.dataclass(frozen=True)

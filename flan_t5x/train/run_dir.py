@@ -7,6 +7,7 @@
 | `versions.json` | Python, packages, machine, command line                           |
 | `metrics.jsonl` | one JSON object a line: step, kind, time, figures                 |
 | `best.json`     | {"step", "metric", "value", "values"} of the chosen checkpoint    |
+| `final.json`    | the chosen step on the final sets (flan_t5x.train.selection)      |
 | `checkpoints/`  | one folder a step (flan_t5x.checkpoint.manager)                   |
 | `tensorboard/`  | event files (flan_t5x.train.metric_writers)                       |
 | `.lock`         | held by the trainer while it runs                                 |
@@ -38,6 +39,9 @@ MIXTURE = "mixture.txt"
 VERSIONS = "versions.json"
 METRICS = "metrics.jsonl"
 BEST = "best.json"
+FINAL = "final.json"
+HELD_OUT = "held_out/"
+"""What precedes the name of the selection metric in `BEST`."""
 CHECKPOINTS = "checkpoints"
 TENSORBOARD = "tensorboard"
 LOCK = ".lock"

@@ -18,7 +18,7 @@ from flan_t5x.model.model import Params
 from flan_t5x.train.config import AVERAGE
 from flan_t5x.train.metric_writers import MetricWriter
 from flan_t5x.train.progress import Progress
-from flan_t5x.train.run_dir import RunDirectory
+from flan_t5x.train.run_dir import HELD_OUT, RunDirectory
 from flan_t5x.train.state import TrainState
 
 
@@ -63,7 +63,7 @@ class Selection:
     @property
     def metric(self) -> str:
         """Name of what selects, as best.json has it: "held_out/average" by default."""
-        return f"held_out/{self._metric}"
+        return f"{HELD_OUT}{self._metric}"
 
     def warning(self) -> str:
         """What must be said with the choice: that a test set made it; else ""."""
