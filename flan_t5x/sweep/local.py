@@ -28,6 +28,7 @@ GRACE_SECONDS = 60.0
 
 _POLL_SECONDS = 0.1
 _PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None)  # loaded here: between fork and exec as little as possible is done
 
 
 @dataclasses.dataclass(frozen=True)
@@ -173,5 +174,5 @@ def last_line(log: Path) -> str:
 
 def _in_child(processors: tuple[int, ...]) -> None:
     """Between fork and exec: the kernel ends the run with the sweep, even one that is killed."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     os.sched_setaffinity(0, processors)
