@@ -12,11 +12,13 @@ from collections.abc import Sequence
 
 from flan_t5x.cli import environment
 from flan_t5x.cli.arguments import parse
+from flan_t5x.cli.huge_pages import start_again_with_huge_pages
 from flan_t5x.cli.messages import one_line
 from flan_t5x.errors import UserError
 from flan_t5x.errors import exit_code as code_of
 
 _INTERRUPTED = 130
+_RUN_A_MODEL = frozenset(("train", "eval", "infer", "bench"))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,10 +27,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: the command line without the program's name; None takes it from `sys.argv`.
     """
+    is_the_process = arguments is None
     arguments = sys.argv[1:] if arguments is None else arguments
     verbose = "--verbose" in arguments
     try:
         options = parse(arguments)
+        if is_the_process and _RUN_A_MODEL.intersection(arguments):
+            start_again_with_huge_pages()
         environment.prepare(verbose=verbose)
         exit_code = int(options.run(options))
         sys.stdout.flush()
