@@ -15,6 +15,8 @@ from flan_t5x.model.model import Model, Params
 
 EOS = 1
 PAD = 0
+_BLOCK = 128
+"""Tokens; near the root of the vocabulary's size, where the fewest random numbers are made."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -145,12 +147,12 @@ def sample(
         last = loop.last.reshape(rows, samples)
         logits, cache = decoder.step(last, loop.cache, position=loop.position)
         logits = logits.reshape(batch, -1)
-        if keys is None or sampling.temperature == 0.0:
-            chosen = jnp.argmax(logits, axis=-1).astype(jnp.int32)
-        else:
+        scores = logits
+        if keys is not None and sampling.temperature > 0.0:
             step_keys = jax.vmap(jax.random.fold_in, (0, None))(keys, loop.position)
             filtered = filter_logits(logits / sampling.temperature, sampling)
-            chosen = jax.vmap(jax.random.categorical)(step_keys, filtered).astype(jnp.int32)
+            scores = jax.vmap(perturbed)(step_keys, filtered)
+        chosen = jax.vmap(largest)(scores)
         chosen = jnp.where(loop.ended, PAD, chosen)
         log_prob = jnp.take_along_axis(logits, chosen[:, None], axis=-1)[:, 0]
         log_prob = log_prob - jax.nn.logsumexp(logits, axis=-1)
@@ -178,6 +180,44 @@ def sample(
         end.log_probs.reshape(rows, samples),
         end.position,
     )
+
+
+def perturbed(key: Key[Array, ""], logits: Float[Array, " vocab"]) -> Float[Array, " vocab"]:
+    """Logits with noise, of which the largest is a token drawn by softmax(logits).
+
+    The Gumbel-max trick twice: over blocks of tokens by their sum, then over the tokens of that
+    block. So a random number is made for every block and one for every token of a block, not one
+    for every token: that took a fifth of a decoding step (T5 1.1 small on a CPU).
+
+    Args:
+        key: of this token.
+        logits: unnormalised; what is -inf stays so.
+    """
+    of_block, of_token = jax.random.split(key)
+    blocks = _blocks(logits)
+    sums = jax.nn.logsumexp(blocks, axis=-1)
+    sums += jax.random.gumbel(of_block, sums.shape, sums.dtype)
+    tokens = blocks + jax.random.gumbel(of_token, (_BLOCK,), logits.dtype)
+    # The best of every block gets the block's sum, its others less.
+    best = jnp.max(tokens, axis=-1)
+    lifted = tokens + jnp.where(jnp.isinf(best), 0.0, sums - best)[:, None]
+    return lifted.reshape(-1)[: logits.size]
+
+
+def largest(scores: Float[Array, " vocab"]) -> Int[Array, ""]:
+    """Index of the first largest, as `jnp.argmax` (but NaN is not preferred).
+
+    By blocks, as maxima of numbers are fast and maxima with their index are not: a tenth of the
+    time on a CPU.
+    """
+    blocks = _blocks(scores)
+    block = jnp.argmax(jnp.max(blocks, axis=-1))
+    return (block * _BLOCK + jnp.argmax(blocks[block])).astype(jnp.int32)
+
+
+def _blocks(scores: Float[Array, " vocab"]) -> Float[Array, "blocks block"]:
+    padding = -scores.size % _BLOCK
+    return jnp.pad(scores, (0, padding), constant_values=-jnp.inf).reshape(-1, _BLOCK)
 
 
 def filter_logits(

@@ -22,7 +22,7 @@ from flan_t5x.checkpoint.initial import place_params
 from flan_t5x.decode.beam import BeamSearch
 from flan_t5x.decode.beam_rules import BEAM_RULES
 from flan_t5x.decode.continuations import Decoding
-from flan_t5x.decode.sampling import Sampling, filter_logits
+from flan_t5x.decode.sampling import Sampling, filter_logits, perturbed
 from flan_t5x.evaluation.generation import Generator
 from flan_t5x.model.model import Model, Params
 from flan_t5x.parallel.mesh import make_mesh
@@ -175,7 +175,7 @@ class Comparison:
             for count in (0, position):  # the first sample, then the position
                 key = jax.random.fold_in(key, count)
             logits = filter_logits(logits[None] / decoding.temperature, decoding)[0]
-            logits = logits + jax.random.gumbel(key, logits.shape, logits.dtype)
+            logits = perturbed(key, logits)
         return np.asarray(logits)
 
     def _score(self, number: int, tokens: np.ndarray, decoding: BeamSearch) -> float:

@@ -9,9 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.stats
 
 from flan_t5x.decode import sampling as sampling_module
-from flan_t5x.decode.sampling import Decoded, Sampling, filter_logits
+from flan_t5x.decode.sampling import Decoded, Sampling, filter_logits, largest, perturbed
 from flan_t5x.errors import UserError
 from flan_t5x.model.config import T5Config
 from flan_t5x.model.model import Model
@@ -95,6 +96,38 @@ def test_stops_when_every_row_has_ended(setup: tuple) -> None:
     result = decode(model, params, prompts, max_length=LENGTH)
     ended = np.asarray(result.tokens == 1).any(axis=1)
     assert (int(result.steps) < LENGTH) == bool(ended.all())
+
+
+def test_tokens_are_drawn_by_their_probability() -> None:
+    """Over 300 tokens, more than two blocks: unequal, some impossible, one block wholly so."""
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=300).astype(np.float32) * 2
+    logits[[5, 130]] = -np.inf
+    logits[140:280] = -np.inf
+    count = 100_000
+    keys = jax.random.split(jax.random.key(2), count)
+    tokens = jax.jit(jax.vmap(lambda key: largest(perturbed(key, logits))))(keys)
+    drawn = np.bincount(tokens, minlength=300)
+    assert drawn.sum() == count
+    assert len(drawn) == 300
+    assert not drawn[np.isinf(logits)].any()
+    expected = np.asarray(jax.nn.softmax(logits)) * count
+    often = expected > 5  # as the test's approximation needs
+    rare = ~often & np.isfinite(logits)
+    observed = np.append(drawn[often], drawn[rare].sum())
+    foreseen = np.append(expected[often], expected[rare].sum())
+    assert scipy.stats.chisquare(observed, foreseen, sum_check=False).pvalue > 0.001
+
+
+@pytest.mark.parametrize("size", [1, 127, 128, 300, 32128])
+def test_largest_is_argmax(size: int) -> None:
+    rng = np.random.default_rng(size)
+    rows = rng.integers(0, 40, size=(20, size)).astype(np.float32)  # many ties
+    rows[1] = -np.inf
+    rows[2, :-1] = -np.inf
+    rows[3] = np.inf
+    found = jax.jit(jax.vmap(largest))(rows)
+    np.testing.assert_array_equal(found, jnp.argmax(rows, axis=-1))
 
 
 def test_filters_keep_what_they_say() -> None:
