@@ -1,6 +1,6 @@
-"""Attention one head of one row at a time, with a backward pass that stores no weights.
+"""Attention one head of a few rows at a time, with a backward pass that stores no weights.
 
-The weights of one head, [queries, keys], stay in a processor's cache from the product that
+The weights of one head, [rows, queries, keys], stay in a processor's cache from the product that
 makes them to the product that uses them; the backward pass makes them again from the row
 maximum and sum (as FlashAttention does: Dao et al. 2022, arXiv 2205.14135, algorithm 4). On a
 CPU that is faster than `reference_attention`, and memory no longer grows with
@@ -10,12 +10,17 @@ batch that lies on one device: over a sharded dimension it would gather.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+CACHED_BYTES = 2**20
+"""Of a head's float32 weights for the rows taken together: what a core's own cache holds beside the
+rest. One row of 512 by 512; short rows are taken several at a time, as each turn of the loop costs.
+"""
 MASKED = -1e10
 """T5X's value: finite, so that a wholly masked row gives numbers, not NaN."""
 
@@ -57,16 +62,16 @@ def _forward(
     def head(_: None, x: Any) -> tuple[None, tuple[jax.Array, ...]]:
         *arrays, head_bias = x
 
-        def row(_: None, x: Any) -> tuple[None, tuple[jax.Array, ...]]:
+        def rows(_: None, x: Any) -> tuple[None, tuple[jax.Array, ...]]:
             q, k, v, row_mask = x
             logits = _logits(q, k, head_bias, row_mask)
             top = jnp.max(logits, axis=-1, keepdims=True)
             weights = jnp.exp(logits - top)
             total = jnp.sum(weights, axis=-1, keepdims=True)
-            mixed = jnp.dot((weights / total).astype(v.dtype), v)
-            return None, (mixed, top, total)
+            mixed = jnp.einsum("rqk,rkc->rqc", weights.astype(v.dtype), v)
+            return None, ((mixed / total).astype(v.dtype), top, total)
 
-        return None, jax.lax.scan(row, None, (*arrays, mask))[1]
+        return None, _scan_rows(rows, None, (*arrays, mask), keys=k.shape[2])[1]
 
     _, (mixed, top, total) = jax.lax.scan(head, None, (q, k, v, bias))
     return _heads_last(mixed), _Saved(q, k, v, bias, mask, mixed, top, total)
@@ -81,21 +86,24 @@ def _backward(saved: _Saved, grad: jax.Array) -> tuple[jax.Array | None, ...]:
     def head(_: None, x: Any) -> tuple[None, tuple[Any, Any]]:
         *arrays, head_bias = x
 
-        def row(d_bias: jax.Array | None, x: Any) -> tuple[jax.Array | None, tuple]:
+        def rows(d_bias: jax.Array | None, x: Any) -> tuple[jax.Array | None, tuple]:
             q, k, v, do, inner, top, total, row_mask = x
             weights = jnp.exp(_logits(q, k, head_bias, row_mask) - top) / total
             # Written so that only [length, head_dim] arrays are transposed, never the weights.
-            d_value = jnp.dot(do.T, weights.astype(do.dtype)).T
-            d_logits = weights * (jnp.dot(do, v.T).astype(jnp.float32) - inner)
+            d_value = _turned(jnp.einsum("rqc,rqk->rck", do, weights.astype(do.dtype)))
+            d_weights = jnp.einsum("rqc,rkc->rqk", do, v).astype(jnp.float32)
+            d_logits = weights * (d_weights - inner)
             if row_mask is not None:
                 d_logits = jnp.where(row_mask, d_logits, 0.0)
             if d_bias is not None:
-                d_bias = d_bias + d_logits
+                d_bias = d_bias + jnp.sum(d_logits, axis=0)
             d_logits = d_logits.astype(q.dtype)
-            return d_bias, (jnp.dot(d_logits, k), jnp.dot(q.T, d_logits).T, d_value)
+            d_query = jnp.einsum("rqk,rkc->rqc", d_logits, k)
+            d_key = _turned(jnp.einsum("rqc,rqk->rck", q, d_logits))
+            return d_bias, (d_query, d_key, d_value)
 
         start = None if head_bias is None else jnp.zeros(head_bias.shape, jnp.float32)
-        return None, jax.lax.scan(row, start, (*arrays, mask))
+        return None, _scan_rows(rows, start, (*arrays, mask), keys=saved.key.shape[2])
 
     arrays = (saved.query, saved.key, saved.value, do, inner, saved.top, saved.total)
     _, (d_bias, grads) = jax.lax.scan(head, None, (*arrays, bias))
@@ -115,14 +123,30 @@ def _heads_last(x: Float[Array, "heads batch length head_dim"]) -> jax.Array:
     return x.transpose(1, 2, 0, 3)
 
 
+def _scan_rows(
+    rows: Callable[[Any, Any], tuple[Any, Any]], carry: Any, arrays: Any, *, keys: int
+) -> tuple[Any, Any]:
+    """`jax.lax.scan` over the first dimension, as many rows at a time as `CACHED_BYTES` allows."""
+    batch, queries = arrays[0].shape[:2]
+    most = max(CACHED_BYTES // (4 * queries * keys), 1)
+    together = max(n for n in range(1, batch + 1) if batch % n == 0 and n <= most)
+    parts = jax.tree.map(lambda x: x.reshape(-1, together, *x.shape[1:]), arrays)
+    carry, found = jax.lax.scan(rows, carry, parts)
+    return carry, jax.tree.map(lambda x: x.reshape(batch, *x.shape[2:]), found)
+
+
+def _turned(x: Float[Array, "rows head_dim keys"]) -> Float[Array, "rows keys head_dim"]:
+    return x.transpose(0, 2, 1)
+
+
 def _logits(
-    query: Float[Array, "queries head_dim"],
-    key: Float[Array, "keys head_dim"],
+    query: Float[Array, "rows queries head_dim"],
+    key: Float[Array, "rows keys head_dim"],
     bias: Float[Array, "queries keys"] | None,
-    mask: Bool[Array, "queries keys"] | None,
-) -> Float[Array, "queries keys"]:
-    """float32 logits of one head of one row."""
-    return masked_logits(jnp.dot(query, key.T), bias, mask)
+    mask: Bool[Array, "rows queries keys"] | None,
+) -> Float[Array, "rows queries keys"]:
+    """float32 logits of one head of some rows."""
+    return masked_logits(jnp.einsum("rqc,rkc->rqk", query, key), bias, mask)
 
 
 def masked_logits(
