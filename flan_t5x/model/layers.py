@@ -154,17 +154,19 @@ class Dense(nnx.Module):
         return y + self.lora.scale * product(low, self.lora_b[...].astype(self.dtype))
 
 
+_FAR_WIDER = 8
+
+
 @jax.custom_vjp
 def product(
     x: Float[Array, "*batch in"], kernel: Float[Array, "in out"]
 ) -> Float[Array, "*batch out"]:
-    """x @ kernel, with a gradient that transposes as little as it can.
+    """x @ kernel, with a gradient that transposes nothing it need not.
 
-    The kernel's gradient contracts over all positions, so one factor has to be turned. JAX's own
-    rule turns the output's gradient: wide, and computed twice by XLA's CPU backend, in order and
-    turned. Turning x is cheaper: several products share it (queries, keys, values; both halves
-    of a gated MLP), and the output's gradient is read in order. Only where x is much wider (the
-    way out of an MLP) the output's gradient is turned.
+    The kernel's gradient contracts over all positions. Positions of all rows are joined to one
+    dimension first: written over [batch, length], XLA's CPU backend would turn a factor in
+    memory, in JAX's own rule the wide one, and compute it a second time in that order. Only where
+    the output is far wider (the output layer) turning x is worth it: then both are read in order.
     """
     return jnp.dot(x, kernel)
 
@@ -177,11 +179,12 @@ def _product_backward(
     saved: tuple[jax.Array, jax.Array], grad: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     x, kernel = saved
-    positions = tuple(range(x.ndim - 1))
-    if 2 * x.shape[-1] <= 3 * grad.shape[-1]:
+    if grad.shape[-1] > _FAR_WIDER * x.shape[-1]:
+        positions = tuple(range(x.ndim - 1))
         d_kernel = jnp.tensordot(x, grad, (positions, positions))
     else:
-        d_kernel = jnp.tensordot(grad, x, (positions, positions)).T
+        joined = (a.reshape(-1, a.shape[-1]) for a in (x, grad))
+        d_kernel = jnp.einsum("pd,pf->df", *joined)
     return jnp.dot(grad, kernel.T), d_kernel
 
 
