@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 CACHED_BYTES = 2**20
 """Of a head's float32 weights for the rows taken together: what a core's own cache holds beside the
@@ -58,22 +58,18 @@ def _forward(
     mask: jax.Array | None,
 ) -> tuple[jax.Array, _Saved]:
     q, k, v = _heads_first(query), _heads_first(key), _heads_first(value)
+    turns = _Turns(q, k, bias, mask)
 
-    def head(_: None, x: Any) -> tuple[None, tuple[jax.Array, ...]]:
-        *arrays, head_bias = x
+    def turn(_: None, x: Any) -> tuple[None, tuple[jax.Array, ...]]:
+        number, q, k, v = x
+        logits = turns.logits(number, q, k)
+        top = jnp.max(logits, axis=-1, keepdims=True)
+        weights = jnp.exp(logits - top)
+        total = jnp.sum(weights, axis=-1, keepdims=True)
+        mixed = jnp.einsum("rqk,rkc->rqc", weights.astype(v.dtype), v) / total
+        return None, (mixed.astype(v.dtype), top, total)
 
-        def rows(_: None, x: Any) -> tuple[None, tuple[jax.Array, ...]]:
-            q, k, v, row_mask = x
-            logits = _logits(q, k, head_bias, row_mask)
-            top = jnp.max(logits, axis=-1, keepdims=True)
-            weights = jnp.exp(logits - top)
-            total = jnp.sum(weights, axis=-1, keepdims=True)
-            mixed = jnp.einsum("rqk,rkc->rqc", weights.astype(v.dtype), v)
-            return None, ((mixed / total).astype(v.dtype), top, total)
-
-        return None, _scan_rows(rows, None, (*arrays, mask), keys=k.shape[2])[1]
-
-    _, (mixed, top, total) = jax.lax.scan(head, None, (q, k, v, bias))
+    _, (mixed, top, total) = turns.scan(turn, None, (q, k, v))
     return _heads_last(mixed), _Saved(q, k, v, bias, mask, mixed, top, total)
 
 
@@ -82,31 +78,27 @@ def _backward(saved: _Saved, grad: jax.Array) -> tuple[jax.Array | None, ...]:
     do = _heads_first(grad)
     # sum over keys of weight * d(weight), the term that the softmax's gradient subtracts
     inner = jnp.sum((do * saved.mixed).astype(jnp.float32), axis=-1, keepdims=True)
+    turns = _Turns(saved.query, saved.key, bias, mask)
 
-    def head(_: None, x: Any) -> tuple[None, tuple[Any, Any]]:
-        *arrays, head_bias = x
+    def turn(d_bias: jax.Array | None, x: Any) -> tuple[jax.Array | None, tuple]:
+        number, q, k, v, do, inner, top, total = x
+        weights = jnp.exp(turns.logits(number, q, k) - top) / total
+        # Written so that only [length, head_dim] arrays are transposed, never the weights.
+        d_value = _turned(jnp.einsum("rqc,rqk->rck", do, weights.astype(do.dtype)))
+        d_weights = jnp.einsum("rqc,rkc->rqk", do, v).astype(jnp.float32)
+        d_logits = weights * (d_weights - inner)
+        if mask is not None:
+            d_logits = jnp.where(turns.rows_of(mask, number), d_logits, 0.0)
+        if d_bias is not None:
+            d_bias = d_bias.at[turns.head(number)].add(jnp.sum(d_logits, axis=0))
+        d_logits = d_logits.astype(q.dtype)
+        d_query = jnp.einsum("rqk,rkc->rqc", d_logits, k)
+        d_key = _turned(jnp.einsum("rqc,rqk->rck", q, d_logits))
+        return d_bias, (d_query, d_key, d_value)
 
-        def rows(d_bias: jax.Array | None, x: Any) -> tuple[jax.Array | None, tuple]:
-            q, k, v, do, inner, top, total, row_mask = x
-            weights = jnp.exp(_logits(q, k, head_bias, row_mask) - top) / total
-            # Written so that only [length, head_dim] arrays are transposed, never the weights.
-            d_value = _turned(jnp.einsum("rqc,rqk->rck", do, weights.astype(do.dtype)))
-            d_weights = jnp.einsum("rqc,rkc->rqk", do, v).astype(jnp.float32)
-            d_logits = weights * (d_weights - inner)
-            if row_mask is not None:
-                d_logits = jnp.where(row_mask, d_logits, 0.0)
-            if d_bias is not None:
-                d_bias = d_bias + jnp.sum(d_logits, axis=0)
-            d_logits = d_logits.astype(q.dtype)
-            d_query = jnp.einsum("rqk,rkc->rqc", d_logits, k)
-            d_key = _turned(jnp.einsum("rqc,rqk->rck", q, d_logits))
-            return d_bias, (d_query, d_key, d_value)
-
-        start = None if head_bias is None else jnp.zeros(head_bias.shape, jnp.float32)
-        return None, _scan_rows(rows, start, (*arrays, mask), keys=saved.key.shape[2])
-
+    start = None if bias is None else jnp.zeros(bias.shape, jnp.float32)
     arrays = (saved.query, saved.key, saved.value, do, inner, saved.top, saved.total)
-    _, (d_bias, grads) = jax.lax.scan(head, None, (*arrays, bias))
+    d_bias, grads = turns.scan(turn, start, arrays)
     if bias is not None:
         d_bias = d_bias.astype(bias.dtype)
     return *(_heads_last(d) for d in grads), d_bias, None
@@ -123,30 +115,57 @@ def _heads_last(x: Float[Array, "heads batch length head_dim"]) -> jax.Array:
     return x.transpose(1, 2, 0, 3)
 
 
-def _scan_rows(
-    rows: Callable[[Any, Any], tuple[Any, Any]], carry: Any, arrays: Any, *, keys: int
-) -> tuple[Any, Any]:
-    """`jax.lax.scan` over the first dimension, as many rows at a time as `CACHED_BYTES` allows."""
-    batch, queries = arrays[0].shape[:2]
-    most = max(CACHED_BYTES // (4 * queries * keys), 1)
-    together = max(n for n in range(1, batch + 1) if batch % n == 0 and n <= most)
-    parts = jax.tree.map(lambda x: x.reshape(-1, together, *x.shape[1:]), arrays)
-    carry, found = jax.lax.scan(rows, carry, parts)
-    return carry, jax.tree.map(lambda x: x.reshape(batch, *x.shape[2:]), found)
+class _Turns:
+    """The turns of the loop: one head of a few rows each, all rows of a head one after another."""
+
+    def __init__(
+        self,
+        query: Float[Array, "heads batch queries head_dim"],
+        key: Float[Array, "heads batch keys head_dim"],
+        bias: Float[Array, "heads queries keys"] | None,
+        mask: Bool[Array, "batch queries keys"] | None,
+    ) -> None:
+        self._heads, self._batch, queries, _ = query.shape
+        most = max(CACHED_BYTES // (4 * queries * key.shape[2]), 1)
+        fits = (n for n in range(1, self._batch + 1) if self._batch % n == 0 and n <= most)
+        self._rows = max(fits)
+        self._per_head = self._batch // self._rows
+        self._bias, self._mask = bias, mask
+
+    def scan(self, turn: Callable[[Any, Any], tuple[Any, Any]], carry: Any, arrays: Any) -> Any:
+        """`jax.lax.scan`; a turn gets its number and its part of arrays [heads, batch, ...]."""
+        count = self._heads * self._per_head
+        parts = jax.tree.map(lambda x: x.reshape(count, self._rows, *x.shape[2:]), arrays)
+        carry, found = jax.lax.scan(turn, carry, (jnp.arange(count), *parts))
+        shape = (self._heads, self._batch)
+        return carry, jax.tree.map(lambda x: x.reshape(*shape, *x.shape[2:]), found)
+
+    def head(self, number: Int[Array, ""]) -> Int[Array, ""]:
+        """Which head's turn it is."""
+        return number // self._per_head
+
+    def rows_of(
+        self, mask: Bool[Array, "batch queries keys"], number: Int[Array, ""]
+    ) -> Bool[Array, "rows queries keys"]:
+        """That of the turn's rows."""
+        first = number % self._per_head * self._rows
+        return jax.lax.dynamic_slice_in_dim(mask, first, self._rows)
+
+    def logits(
+        self,
+        number: Int[Array, ""],
+        query: Float[Array, "rows queries head_dim"],
+        key: Float[Array, "rows keys head_dim"],
+    ) -> Float[Array, "rows queries keys"]:
+        """float32, with bias and mask."""
+        products = jnp.einsum("rqc,rkc->rqk", query, key)
+        bias = None if self._bias is None else self._bias[self.head(number)]
+        mask = None if self._mask is None else self.rows_of(self._mask, number)
+        return masked_logits(products, bias, mask)
 
 
 def _turned(x: Float[Array, "rows head_dim keys"]) -> Float[Array, "rows keys head_dim"]:
     return x.transpose(0, 2, 1)
-
-
-def _logits(
-    query: Float[Array, "rows queries head_dim"],
-    key: Float[Array, "rows keys head_dim"],
-    bias: Float[Array, "queries keys"] | None,
-    mask: Bool[Array, "rows queries keys"] | None,
-) -> Float[Array, "rows queries keys"]:
-    """float32 logits of one head of some rows."""
-    return masked_logits(jnp.einsum("rqc,rkc->rqk", query, key), bias, mask)
 
 
 def masked_logits(
