@@ -11,7 +11,7 @@ from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Bool, Float, Int
 
 from flan_t5x.errors import UserError, nearest
-from flan_t5x.model import head_by_head
+from flan_t5x.model import head_by_head, saved_sums
 from flan_t5x.model.config import T5Config
 from flan_t5x.model.head_by_head import masked_logits
 from flan_t5x.model.layers import NO_DROPOUT, Dense, Dropout, attention_init
@@ -71,10 +71,22 @@ def head_by_head_attention(
     return head_by_head.attend(query, keys.key, keys.value, bias, mask)
 
 
+def saved_sums_attention(
+    query: Float[Array, "batch queries heads head_dim"],
+    keys: KeyValues,
+    *,
+    bias: Float[Array, "1 heads queries keys"] | None,
+    mask: Bool[Array, "batch queries keys"] | None,
+) -> Float[Array, "batch queries heads head_dim"]:
+    """The same numbers by `flan_t5x.model.saved_sums`."""
+    return saved_sums.attend(query, keys.key, keys.value, bias, mask)
+
+
 ATTENTION: dict[str, AttentionFn] = {
     "auto": reference_attention,
     "reference": reference_attention,
     "head_by_head": head_by_head_attention,
+    "saved_sums": saved_sums_attention,
 }
 """Attention functions by the name that `T5Config.attention` chooses. "auto" is replaced where the
 devices are known (`T5Config.for_devices`); what is good everywhere serves where they are not."""

@@ -80,8 +80,9 @@ class T5Config:
         unroll_layers: how many layers a scan step holds; 0 means all (straight-line code).
         remat_policy: what the forward pass keeps of a layer besides its input, from most to
             least: "none" (recompute nothing), "minimal" (keep the outputs of all products with
-            weights), "save_dot_except_mlp" (only attention's four), "save_qkv_proj" (only
-            queries, keys and values), "full" (nothing: all is recomputed).
+            weights, and the result of attention), "save_dot_except_mlp" (only attention's four
+            products with weights), "save_qkv_proj" (only queries, keys and values), "full"
+            (nothing: all is recomputed).
         attention: kind of attention function in `flan_t5x.model.attention.ATTENTION`; "auto"
             takes what suits the devices (`for_devices`).
         unroll_decode: whether decoding runs its layers as straight-line code (faster on a CPU;
@@ -148,7 +149,7 @@ class T5Config:
         cpu = platform == "cpu"
         attention, unroll = self.attention, self.unroll_decode
         if attention == "auto":
-            attention = "head_by_head" if cpu and count == 1 else "reference"
+            attention = "head_by_head" if cpu and count == 1 else "saved_sums"
         return dataclasses.replace(
             self, attention=attention, unroll_decode=cpu if unroll is None else unroll
         )

@@ -28,6 +28,7 @@ from flan_t5x.model.layers import (
     param,
     segment_mask,
 )
+from flan_t5x.model.saved_sums import KEPT
 from flan_t5x.parallel.activations import constrain
 
 Layer = TypeVar("Layer", bound=nnx.Module)
@@ -36,7 +37,10 @@ STREAM = ("batch", "length", "embed")
 """Names of the residual stream's dimensions."""
 
 REMAT_POLICIES: dict[str, Any] = {
-    "minimal": jax.checkpoint_policies.checkpoint_dots_with_no_batch_dims,
+    "minimal": jax.checkpoint_policies.save_from_both_policies(
+        jax.checkpoint_policies.checkpoint_dots_with_no_batch_dims,
+        jax.checkpoint_policies.save_only_these_names(*KEPT),
+    ),
     "save_dot_except_mlp": jax.checkpoint_policies.save_only_these_names(*QKV_PROJ, OUT_PROJ),
     "save_qkv_proj": jax.checkpoint_policies.save_only_these_names(*QKV_PROJ),
     "full": None,

@@ -108,8 +108,9 @@ def state_bytes(job: PlanJob) -> tuple[int, int]:
 def kept_bytes(job: PlanJob) -> int:
     """Bytes a chip that the forward pass keeps for the backward pass, by remat policy.
 
-    Of every layer its input; with "minimal" the outputs of all products but attention's; with
-    "none" the attention weights too. And the logits, float32, twice (with their gradient).
+    Of every layer its input; with "minimal" the outputs of all products with weights and the
+    result of attention; with "none" also attention's weights, where the attention function keeps
+    them. And the logits, float32, twice (with their gradient).
     """
     c, mesh = job.config, mesh_sizes(job).shape
     rows = job.batch / math.prod(mesh[a] for a in ("slice", "data", "fsdp"))
@@ -119,16 +120,16 @@ def kept_bytes(job: PlanJob) -> int:
     policy = c.remat_policy
     divided = len(c.mlp_activations) * c.mlp_dim if policy in ("minimal", "none") else 0
     attention = 3 * c.joined_kv if policy != "full" else 0
+    if _saves_sums(c) and policy in ("minimal", "none"):
+        attention += c.joined_kv
     joined = c.emb_dim if policy not in ("save_qkv_proj", "full") else 0
     last = c.emb_dim if policy in ("minimal", "none") else 0
     encoder = c.emb_dim + joined + last + (attention + divided) / tensor
     decoder = c.emb_dim + 2 * joined + last + (2 * attention + divided) / tensor
     kept = c.num_encoder_layers * job.inputs * encoder
     kept += c.num_decoder_layers * (job.targets * decoder)
-    if policy == "none":
-        pairs = c.num_encoder_layers * job.inputs**2
-        pairs += c.num_decoder_layers * job.targets * (job.targets + job.inputs)
-        kept += 2 * pairs * c.num_heads / tensor
+    if policy == "none" and not _saves_sums(c):
+        kept += 2 * _pairs(job) * c.num_heads / tensor
     logits = 2 * 4 * job.targets * c.vocab_size / tensor
     chip = job.tpu.devices / job.tpu.chips
     return int(rows * (kept * width + logits) * chip)
@@ -138,26 +139,39 @@ def step_flops(job: PlanJob) -> float:
     """FLOPs of the step on one chip, with what the remat policy computes again."""
     c = job.config
     model = train_flops(c, batch=job.batch, inputs=job.inputs, targets=job.targets)
-    again = 0
-    forward = encoder_flops(c, batch=job.batch, inputs=job.inputs)
-    forward += decoder_flops(c, batch=job.batch, inputs=job.inputs, targets=job.targets)
-    head = 2 * c.emb_dim * c.vocab_size * job.batch * job.targets
+    mixing = 2 * _pairs(job) * c.joined_kv * job.batch  # queries with keys; weights with values
+    # The backward pass makes the weights again, whatever else was computed again before.
+    again = mixing if _saves_sums(c) else 0
+    tokens = c.num_encoder_layers * job.inputs + c.num_decoder_layers * job.targets
+    tokens *= job.batch
     if c.remat_policy == "full":
         # All but the head and each layer's last product, whose result nothing in the layer needs.
-        tokens = c.num_encoder_layers * job.inputs + c.num_decoder_layers * job.targets
-        again = forward - head - 2 * c.mlp_dim * c.emb_dim * tokens * job.batch
+        again += encoder_flops(c, batch=job.batch, inputs=job.inputs)
+        again += decoder_flops(c, batch=job.batch, inputs=job.inputs, targets=job.targets)
+        again -= 2 * c.emb_dim * c.vocab_size * job.batch * job.targets
+        again -= 2 * c.mlp_dim * c.emb_dim * tokens
+    elif c.remat_policy == "minimal":
+        again += 0 if _saves_sums(c) else mixing
     elif c.remat_policy != "none":
-        tokens = c.num_encoder_layers * job.inputs + c.num_decoder_layers * job.targets
-        pairs = c.num_encoder_layers * job.inputs**2
-        pairs += c.num_decoder_layers * job.targets * (job.targets + job.inputs)
-        again = 2 * pairs * c.joined_kv * job.batch  # queries with keys
-        if c.remat_policy != "minimal":
-            again += 2 * len(c.mlp_activations) * c.mlp_dim * c.emb_dim * tokens * job.batch
+        again += 2 * mixing if _saves_sums(c) else mixing
+        again += 2 * len(c.mlp_activations) * c.mlp_dim * c.emb_dim * tokens
         if c.remat_policy == "save_qkv_proj":
-            joining = tokens + c.num_decoder_layers * job.targets
-            again += 2 * pairs * c.joined_kv * job.batch
-            again += 2 * c.joined_kv * c.emb_dim * joining * job.batch
+            joining = tokens + c.num_decoder_layers * job.targets * job.batch
+            again += 0 if _saves_sums(c) else mixing
+            again += 2 * c.joined_kv * c.emb_dim * joining
     return (model + again) / job.chips
+
+
+def _pairs(job: PlanJob) -> int:
+    """Pairs of a query and a key, of all layers, in one row."""
+    c = job.config
+    pairs = c.num_encoder_layers * job.inputs**2
+    return pairs + c.num_decoder_layers * job.targets * (job.targets + job.inputs)
+
+
+def _saves_sums(config: T5Config) -> bool:
+    """Whether attention keeps its result and sums, not its weights (`model.saved_sums`)."""
+    return config.attention in ("auto", "saved_sums")  # "auto" is that on a TPU
 
 
 def collectives(job: PlanJob) -> tuple[Collective, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
@@ -48,15 +49,23 @@ def _position_bias(length: int) -> int:
     return looked_up + 2 * CONFIG.num_heads * length * (distances + 1)
 
 
-@pytest.mark.parametrize("attention", ["reference", "head_by_head"])
+def _sums_of_weights(*pairs: int) -> int:
+    """A column more in the product with the values, where that gives the softmax's sums."""
+    return 2 * B * CONFIG.num_heads * sum(pairs)
+
+
+@pytest.mark.parametrize("attention", ["reference", "head_by_head", "saved_sums"])
 def test_forward_flops_are_those_of_the_traced_products(attention: str) -> None:
-    config = CONFIG.for_devices(platform="cpu", count=1 if attention == "head_by_head" else 2)
-    assert config.attention == attention
+    config = dataclasses.replace(CONFIG, attention=attention)
     model = Model(config)
+    sums = attention == "saved_sums"
+    encoder_sums = sums * config.num_encoder_layers * _sums_of_weights(INPUTS**2)
+    decoder_sums = _sums_of_weights(TARGETS**2, TARGETS * INPUTS)
+    decoder_sums *= sums * config.num_decoder_layers
     tokens = jnp.zeros((B, INPUTS), jnp.int32)
     encode = jax.make_jaxpr(lambda p: model.bind(p).encode(tokens))(model.abstract_params)
     encoder = encoder_flops(config, batch=B, inputs=INPUTS)
-    assert _products(encode.jaxpr) == encoder + _position_bias(INPUTS)
+    assert _products(encode.jaxpr) == encoder + encoder_sums + _position_bias(INPUTS)
     batch = {
         "encoder_input_tokens": tokens,
         "decoder_input_tokens": tokens[:, :TARGETS],
@@ -64,7 +73,7 @@ def test_forward_flops_are_those_of_the_traced_products(attention: str) -> None:
     }
     forward = jax.make_jaxpr(lambda p: model.logits(p, batch))(model.abstract_params)
     decoder = decoder_flops(config, batch=B, inputs=INPUTS, targets=TARGETS)
-    bias = _position_bias(INPUTS) + _position_bias(TARGETS)
-    assert _products(forward.jaxpr) == encoder + decoder + bias
+    more = _position_bias(INPUTS) + _position_bias(TARGETS) + encoder_sums + decoder_sums
+    assert _products(forward.jaxpr) == encoder + decoder + more
     step = train_flops(config, batch=B, inputs=INPUTS, targets=TARGETS)
     assert step == 3 * (encoder + decoder)

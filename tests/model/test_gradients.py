@@ -7,7 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from flan_t5x.model.attention import KeyValues, head_by_head_attention, reference_attention
+from flan_t5x.model.attention import (
+    AttentionFn,
+    KeyValues,
+    head_by_head_attention,
+    reference_attention,
+    saved_sums_attention,
+)
 from flan_t5x.model.layers import product, toeplitz
 from flan_t5x.model.losses import token_scores
 
@@ -28,8 +34,9 @@ def _close(ours: object, theirs: object, tolerance: float) -> None:
 @pytest.mark.parametrize("with_bias", [True, False])
 @pytest.mark.parametrize("with_mask", [True, False])
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 2e-6), ("bfloat16", 4e-2)])
-def test_head_by_head_equals_the_reference(
-    with_bias: bool, with_mask: bool, dtype: str, tolerance: float
+@pytest.mark.parametrize("attention", [head_by_head_attention, saved_sums_attention])
+def test_attention_equals_the_reference(
+    attention: AttentionFn, with_bias: bool, with_mask: bool, dtype: str, tolerance: float
 ) -> None:
     """Outputs and all gradients; the mask has a query that sees nothing at all."""
     arrays = [_normal(0, B, Q, H, C), _normal(1, B, K, H, C), _normal(2, B, K, H, C)]
@@ -45,13 +52,13 @@ def test_head_by_head_equals_the_reference(
 
         return jax.value_and_grad(loss, argnums=(0, 1, 2, 3), has_aux=True)(query, key, value, bias)
 
-    ours = value_and_gradients(head_by_head_attention)
+    ours = value_and_gradients(attention)
     _close(ours, value_and_gradients(reference_attention), tolerance)
 
 
-@pytest.mark.parametrize(("inputs", "outputs"), [(4, 9), (9, 4)])
+@pytest.mark.parametrize(("inputs", "outputs"), [(4, 9), (9, 4), (2, 17)])
 def test_product_has_the_gradients_of_dot(inputs: int, outputs: int) -> None:
-    """Both ways round: x turned, and the output's gradient turned."""
+    """Narrower, wider, and far wider (where x is turned)."""
     x, kernel, weight = (
         _normal(0, 2, 3, inputs),
         _normal(1, inputs, outputs),
