@@ -18,6 +18,7 @@ from flan_t5x.model.config import T5Config
 from flan_t5x.model.layers import relative_position_bucket, toeplitz
 from flan_t5x.model.losses import loss_sums
 from flan_t5x.model.model import Model, Params
+from flan_t5x.plan.flops import traced_flops
 from flan_t5x.train.step import dropout_keys
 from tests.model.sizes import PARAMETERS, published
 
@@ -187,3 +188,34 @@ def test_unknown_attention_names_the_near_one() -> None:
             jax.jit(model.init)(jax.random.key(0)),
             _pack(_examples(np.random.default_rng(0), 1), 16, 8),
         )
+
+
+@pytest.mark.parametrize(
+    ("platform", "count", "expected"),
+    [("cpu", 1, "head_by_head"), ("cpu", 8, "saved_sums"), ("tpu", 1, "saved_sums")],
+)
+def test_attention_suits_the_devices(platform: str, count: int, expected: str) -> None:
+    assert SMALL.for_devices(platform=platform, count=count).attention == expected
+    chosen = dataclasses.replace(SMALL, attention="reference")
+    assert chosen.for_devices(platform=platform, count=count).attention == "reference"
+
+
+@pytest.mark.parametrize(("attention", "again"), [("saved_sums", 0), ("reference", 2)])
+def test_minimal_remat_keeps_what_attention_keeps(attention: str, again: int) -> None:
+    """By the products in the trace: of a layer's attention none is made again because of it."""
+    batch = _pack(_examples(np.random.default_rng(0), 1), 16, 8)
+
+    def flops(remat_policy: str) -> int:
+        config = dataclasses.replace(SMALL, attention=attention, remat_policy=remat_policy)
+        model = Model(config)
+
+        def loss(params: Params) -> jax.Array:
+            return jnp.sum(model.logits(params, batch))
+
+        return traced_flops(jax.jit(jax.grad(loss)).trace(model.abstract_params))
+
+    rows, inputs = batch["encoder_input_tokens"].shape
+    targets = batch["decoder_input_tokens"].shape[1]
+    pairs = SMALL.num_encoder_layers * inputs**2
+    pairs += SMALL.num_decoder_layers * targets * (targets + inputs)
+    assert flops("minimal") - flops("none") == again * 2 * rows * pairs * SMALL.joined_kv
