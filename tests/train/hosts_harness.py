@@ -92,12 +92,12 @@ class Job:
     def live(self, life: Life) -> End:
         """Runs one life to its end."""
         self._lives += 1
-        begin = self.newest()
+        begin, started = self.newest(), time.time()
         processes = self._start(life)
         try:
             moment = time.monotonic()
             if life.end != END:
-                self._wait_for(begin + _EACH_LIFE, processes)
+                self._wait_for(begin + _EACH_LIFE, processes, since=started)
                 moment = time.monotonic()
                 processes[-1].send_signal(signal.SIGKILL if life.end == KILL else signal.SIGTERM)
             limit = _LIFE_SECONDS if life.end == END else _GONE_SECONDS
@@ -161,12 +161,14 @@ class Job:
                 )
         return started
 
-    def _wait_for(self, step: int, processes: Sequence[subprocess.Popen[bytes]]) -> None:
-        """Until the figures of a step are written."""
+    def _wait_for(
+        self, step: int, processes: Sequence[subprocess.Popen[bytes]], *, since: float
+    ) -> None:
+        """Until the figures of a step are written, by this life and not by one killed past it."""
         deadline = time.monotonic() + _LIFE_SECONDS
         while time.monotonic() < deadline:
-            done = [record["step"] for record in small_job.metrics(self.model_dir, "train")]
-            if done and done[-1] >= step:
+            done = small_job.metrics(self.model_dir, "train")
+            if done and done[-1]["step"] >= step and done[-1]["time"] >= since:
                 return
             if any(process.poll() is not None for process in processes):
                 break
