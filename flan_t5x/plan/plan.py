@@ -141,7 +141,7 @@ def _compile(lowered: Any, mesh: Mesh, job: PlanJob, program_file: Path | None) 
     seconds = time.monotonic() - begin
     if program_file is not None:
         save_program(program_file, lowered, compiled)
-    program: Program = read_program(compiled.as_text(), dict(mesh.shape))
+    program: Program = read_program(_text(compiled), dict(mesh.shape))
     return {
         "cycles": program.cycles,
         "cycles_by_kind": program.cycles_by_kind,
@@ -149,6 +149,17 @@ def _compile(lowered: Any, mesh: Mesh, job: PlanJob, program_file: Path | None) 
         "temporary_bytes": compiled.memory_analysis().temp_size_in_bytes,
         "compile_seconds": seconds,
     }
+
+
+def _text(compiled: jax.stages.Compiled) -> str:
+    try:
+        return str(compiled.as_text())
+    except jax.errors.JaxRuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"the step was compiled, but jax {jax.__version__} cannot show the program: {reason}; "
+            "another number of microbatches or another mesh may do"
+        ) from error
 
 
 def _fingerprint(program: str, job: PlanJob, versions: Mapping[str, str]) -> str:
