@@ -108,7 +108,7 @@ def make_parser() -> Parser:
             name, help=summary, description=f"{summary}\n{details}".strip()
         )
         module.add_arguments(command)
-        command.set_defaults(run=module.run)
+        command.set_defaults(command=name, run=module.run)
     add_verbose(parser)
     return parser
 

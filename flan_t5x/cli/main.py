@@ -18,7 +18,7 @@ from flan_t5x.errors import UserError
 from flan_t5x.errors import exit_code as code_of
 
 _INTERRUPTED = 130
-_RUN_A_MODEL = frozenset(("train", "eval", "infer", "bench"))
+_RUN_A_MODEL = ("train", "eval", "infer", "bench")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     verbose = "--verbose" in arguments
     try:
         options = parse(arguments)
-        if is_the_process and _RUN_A_MODEL.intersection(arguments):
+        if is_the_process and options.command in _RUN_A_MODEL:
             start_again_with_huge_pages()
         environment.prepare(verbose=verbose)
         exit_code = int(options.run(options))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 import jax
@@ -59,28 +60,24 @@ def reference_attention(
     return jnp.einsum("bhqk,bkhc->bqhc", weights, keys.value)
 
 
-def head_by_head_attention(
-    query: Float[Array, "batch queries heads head_dim"],
-    keys: KeyValues,
-    *,
-    bias: Float[Array, "1 heads queries keys"] | None,
-    mask: Bool[Array, "batch queries keys"] | None,
-) -> Float[Array, "batch queries heads head_dim"]:
-    """The same numbers by `flan_t5x.model.head_by_head`."""
-    bias = None if bias is None else bias[0]
-    return head_by_head.attend(query, keys.key, keys.value, bias, mask)
+def _attention(attend: Callable[..., jax.Array]) -> AttentionFn:
+    """An `AttentionFn` with the numbers of `reference_attention` from `attend`, which takes query,
+    key, value, bias [heads, queries, keys] and mask."""
+
+    def attention(
+        query: Float[Array, "batch queries heads head_dim"],
+        keys: KeyValues,
+        *,
+        bias: Float[Array, "1 heads queries keys"] | None,
+        mask: Bool[Array, "batch queries keys"] | None,
+    ) -> Float[Array, "batch queries heads head_dim"]:
+        return attend(query, keys.key, keys.value, None if bias is None else bias[0], mask)
+
+    return attention
 
 
-def saved_sums_attention(
-    query: Float[Array, "batch queries heads head_dim"],
-    keys: KeyValues,
-    *,
-    bias: Float[Array, "1 heads queries keys"] | None,
-    mask: Bool[Array, "batch queries keys"] | None,
-) -> Float[Array, "batch queries heads head_dim"]:
-    """The same numbers by `flan_t5x.model.saved_sums`."""
-    return saved_sums.attend(query, keys.key, keys.value, bias, mask)
-
+head_by_head_attention = _attention(head_by_head.attend)
+saved_sums_attention = _attention(saved_sums.attend)
 
 ATTENTION: dict[str, AttentionFn] = {
     "auto": reference_attention,

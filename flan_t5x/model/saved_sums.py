@@ -26,7 +26,7 @@ class _Saved(NamedTuple):
     query: Float[Array, "batch queries heads head_dim"]
     key: Float[Array, "batch keys heads head_dim"]
     value: Float[Array, "batch keys heads head_dim"]
-    bias: Float[Array, "1 heads queries keys"] | None
+    bias: Float[Array, "heads queries keys"] | None
     mask: Bool[Array, "batch queries keys"] | None
     mixed: Float[Array, "batch queries heads head_dim"]
     top: Float[Array, "batch heads queries 1"]
@@ -38,7 +38,7 @@ def attend(
     query: Float[Array, "batch queries heads head_dim"],
     key: Float[Array, "batch keys heads head_dim"],
     value: Float[Array, "batch keys heads head_dim"],
-    bias: Float[Array, "1 heads queries keys"] | None,
+    bias: Float[Array, "heads queries keys"] | None,
     mask: Bool[Array, "batch queries keys"] | None,
 ) -> Float[Array, "batch queries heads head_dim"]:
     """softmax(q k^T + bias, masked) v; weights in float32, then in the dtype of the values."""
@@ -81,7 +81,7 @@ def _backward(saved: _Saved, grad: jax.Array) -> tuple[jax.Array | None, ...]:
         d_logits = jnp.where(mask[:, None], d_logits, 0.0)
     d_bias = None
     if bias is not None:
-        d_bias = jnp.sum(d_logits, axis=0, keepdims=True).astype(bias.dtype)
+        d_bias = jnp.sum(d_logits, axis=0).astype(bias.dtype)
     d_logits = d_logits.astype(query.dtype)
     d_query = jnp.einsum("bhqk,bkhc->bqhc", d_logits, key)
     d_key = jnp.einsum("bhqk,bqhc->bkhc", d_logits, query)

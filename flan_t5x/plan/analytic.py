@@ -120,7 +120,7 @@ def kept_bytes(job: PlanJob) -> int:
     policy = c.remat_policy
     divided = len(c.mlp_activations) * c.mlp_dim if policy in ("minimal", "none") else 0
     attention = 3 * c.joined_kv if policy != "full" else 0
-    if _saves_sums(c) and policy in ("minimal", "none"):
+    if _saves_sums(job) and policy in ("minimal", "none"):
         attention += c.joined_kv
     joined = c.emb_dim if policy not in ("save_qkv_proj", "full") else 0
     last = c.emb_dim if policy in ("minimal", "none") else 0
@@ -128,20 +128,31 @@ def kept_bytes(job: PlanJob) -> int:
     decoder = c.emb_dim + 2 * joined + last + (2 * attention + divided) / tensor
     kept = c.num_encoder_layers * job.inputs * encoder
     kept += c.num_decoder_layers * (job.targets * decoder)
-    if policy == "none" and not _saves_sums(c):
+    if policy == "none" and not _saves_sums(job):
         kept += 2 * _pairs(job) * c.num_heads / tensor
     logits = 2 * 4 * job.targets * c.vocab_size / tensor
     chip = job.tpu.devices / job.tpu.chips
     return int(rows * (kept * width + logits) * chip)
 
 
+_MIXED_AGAIN = {
+    "none": (0, 1),
+    "minimal": (1, 1),
+    "save_dot_except_mlp": (1, 3),
+    "save_qkv_proj": (2, 3),
+    "full": (0, 1),
+}
+"""Products of queries with keys, or weights with values, that are made again: where attention keeps
+its weights, and where it keeps its sums and makes the weights again in the backward pass whatever
+was computed again before. With "full" besides the whole forward pass."""
+
+
 def step_flops(job: PlanJob) -> float:
     """FLOPs of the step on one chip, with what the remat policy computes again."""
     c = job.config
     model = train_flops(c, batch=job.batch, inputs=job.inputs, targets=job.targets)
-    mixing = 2 * _pairs(job) * c.joined_kv * job.batch  # queries with keys; weights with values
-    # The backward pass makes the weights again, whatever else was computed again before.
-    again = mixing if _saves_sums(c) else 0
+    products = _MIXED_AGAIN[c.remat_policy][_saves_sums(job)]
+    again = products * 2 * _pairs(job) * c.joined_kv * job.batch
     tokens = c.num_encoder_layers * job.inputs + c.num_decoder_layers * job.targets
     tokens *= job.batch
     if c.remat_policy == "full":
@@ -150,14 +161,10 @@ def step_flops(job: PlanJob) -> float:
         again += decoder_flops(c, batch=job.batch, inputs=job.inputs, targets=job.targets)
         again -= 2 * c.emb_dim * c.vocab_size * job.batch * job.targets
         again -= 2 * c.mlp_dim * c.emb_dim * tokens
-    elif c.remat_policy == "minimal":
-        again += 0 if _saves_sums(c) else mixing
-    elif c.remat_policy != "none":
-        again += 2 * mixing if _saves_sums(c) else mixing
+    elif c.remat_policy in ("save_dot_except_mlp", "save_qkv_proj"):
         again += 2 * len(c.mlp_activations) * c.mlp_dim * c.emb_dim * tokens
         if c.remat_policy == "save_qkv_proj":
             joining = tokens + c.num_decoder_layers * job.targets * job.batch
-            again += 0 if _saves_sums(c) else mixing
             again += 2 * c.joined_kv * c.emb_dim * joining
     return (model + again) / job.chips
 
@@ -169,9 +176,10 @@ def _pairs(job: PlanJob) -> int:
     return pairs + c.num_decoder_layers * job.targets * (job.targets + job.inputs)
 
 
-def _saves_sums(config: T5Config) -> bool:
+def _saves_sums(job: PlanJob) -> bool:
     """Whether attention keeps its result and sums, not its weights (`model.saved_sums`)."""
-    return config.attention in ("auto", "saved_sums")  # "auto" is that on a TPU
+    placed = job.config.for_devices(platform="tpu", count=job.devices)
+    return placed.attention == "saved_sums"
 
 
 def collectives(job: PlanJob) -> tuple[Collective, ...]:
